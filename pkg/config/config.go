@@ -1,0 +1,76 @@
+// Package config reads a role's configuration from SPONGE_* variables and
+// documents them from the same struct tags: env (name), envDefault, and doc
+// (a sentence with unit and limits). A field whose tag holds `secret:"true"`
+// is never shown.
+//
+// It must not know any role.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/caarlos0/env/v11"
+)
+
+// Validator is a configuration that can say what is wrong with it: every
+// fault in one error (errors.Join), each naming its variable.
+type Validator interface{ Validate() error }
+
+// Load reads T from the environment and validates it. The error lists every
+// fault, one a line.
+func Load[T any, P interface {
+	*T
+	Validator
+}]() (T, error) {
+	var cfg T
+	parse := env.Parse(&cfg)
+	if err := errors.Join(parse, P(&cfg).Validate()); err != nil {
+		return cfg, fmt.Errorf("configuration:\n%w (`sponge env` lists all variables)", err)
+	}
+	return cfg, nil
+}
+
+// Variable documents one variable.
+type Variable struct {
+	Name, Default, Doc string
+	Secret             bool
+}
+
+// Variables lists the variables of a configuration struct, in its order.
+func Variables(cfg any) []Variable {
+	var out []Variable
+	t := reflect.TypeOf(cfg)
+	for i := range t.NumField() {
+		f := t.Field(i)
+		if f.Anonymous {
+			out = append(out, Variables(reflect.Zero(f.Type).Interface())...)
+			continue
+		}
+		name, _, _ := strings.Cut(f.Tag.Get("env"), ",")
+		if name == "" {
+			continue
+		}
+		out = append(out, Variable{Name: name, Default: f.Tag.Get("envDefault"), Doc: f.Tag.Get("doc"), Secret: f.Tag.Get("secret") == "true"})
+	}
+	return out
+}
+
+// Positive is a fault unless d is above 0.
+func Positive(name string, d time.Duration) error {
+	if d <= 0 {
+		return fmt.Errorf("%s: %s is not above 0", name, d)
+	}
+	return nil
+}
+
+// Required is a fault where v is empty.
+func Required(name, v string) error {
+	if v == "" {
+		return fmt.Errorf("%s: a value is needed", name)
+	}
+	return nil
+}

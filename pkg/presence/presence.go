@@ -1,0 +1,153 @@
+// Package presence says which connections a user has, over all edges. It
+// belongs to the edges: they write it, workers only read it.
+//
+// In Redis: a leased key for each node,
+//
+//	sponge:node:<node>   "1", expires after LeaseTime unless renewed
+//
+// and under each user a hash with a field for each connection,
+//
+//	sponge:user:<user>   {<node>/<connection>: ""}, expires after EntryTime
+//
+// where <node> is the edge's name and its start nonce. Entries of nodes
+// without a lease count for nothing. Edges write their entries again well
+// before EntryTime, so entries of dead nodes go by themselves, and at once
+// when Redis has come back empty.
+//
+// It must not know frames or sockets.
+package presence
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Times of leases and entries.
+const (
+	LeaseTime  = 10 * time.Second
+	RenewEvery = 2 * time.Second // how often an edge renews its lease
+	EntryTime  = time.Hour
+	Refresh    = 20 * time.Minute // how often an edge writes each entry again
+)
+
+// NodeKey is the key of a node's lease.
+func NodeKey(namespace, node string) string { return namespace + "sponge:node:" + node }
+
+// UserKey is the key of a user's entries.
+func UserKey(namespace string, user int64) string {
+	return namespace + "sponge:user:" + strconv.FormatInt(user, 10)
+}
+
+// Place is where a user can be reached: a connection of a node.
+type Place struct {
+	Node string
+	Conn uint64
+}
+
+// Field is the place as a field of a user's hash.
+func (p Place) Field() string { return p.Node + "/" + strconv.FormatUint(p.Conn, 10) }
+
+func parseField(s string) (Place, bool) {
+	i := strings.LastIndexByte(s, '/')
+	if i < 0 {
+		return Place{}, false
+	}
+	conn, err := strconv.ParseUint(s[i+1:], 10, 64)
+	return Place{s[:i], conn}, err == nil
+}
+
+// Reader looks users up. Not safe for concurrent use: each announcer has its
+// own.
+type Reader struct {
+	redis     redis.UniversalClient
+	namespace string
+	nodes     map[string]lease
+}
+
+type lease struct {
+	alive bool
+	until time.Time // when to ask again
+}
+
+// NewReader reads the presence that edges of a namespace write.
+func NewReader(client redis.UniversalClient, namespace string) *Reader {
+	return &Reader{redis: client, namespace: namespace, nodes: map[string]lease{}}
+}
+
+// leaseCache bounds how long a node that died is still believed in. A result
+// sent to it meanwhile is lost, as one sent just before its death would be.
+const leaseCache = time.Second
+
+// Places returns, for each user, the connections on living nodes. One round
+// trip, and another where a node's lease must be asked for.
+func (r *Reader) Places(ctx context.Context, users []int64) ([][]Place, error) {
+	if len(users) == 0 {
+		return nil, nil
+	}
+	cmds := make([]*redis.StringSliceCmd, len(users))
+	_, err := r.redis.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for i, u := range users {
+			cmds[i] = p.HKeys(ctx, UserKey(r.namespace, u))
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := make([][]Place, len(users))
+	now := time.Now()
+	var ask []string
+	for i, cmd := range cmds {
+		for _, field := range cmd.Val() {
+			place, ok := parseField(field)
+			if !ok {
+				continue
+			}
+			out[i] = append(out[i], place)
+			if l, ok := r.nodes[place.Node]; !ok || now.After(l.until) {
+				r.nodes[place.Node] = lease{until: now.Add(leaseCache)}
+				ask = append(ask, place.Node)
+			}
+		}
+	}
+	if err := r.askNodes(ctx, ask); err != nil {
+		return nil, err
+	}
+	for i, places := range out {
+		living := places[:0]
+		for _, p := range places {
+			if r.nodes[p.Node].alive {
+				living = append(living, p)
+			}
+		}
+		out[i] = living
+	}
+	return out, nil
+}
+
+func (r *Reader) askNodes(ctx context.Context, nodes []string) error {
+	if len(nodes) == 0 {
+		return nil
+	}
+	keys := make([]string, len(nodes))
+	for i, n := range nodes {
+		keys[i] = NodeKey(r.namespace, n)
+	}
+	values, err := r.redis.MGet(ctx, keys...).Result()
+	if err != nil {
+		for _, n := range nodes {
+			delete(r.nodes, n)
+		}
+		return err
+	}
+	for i, n := range nodes {
+		l := r.nodes[n]
+		l.alive = values[i] != nil
+		r.nodes[n] = l
+	}
+	return nil
+}
