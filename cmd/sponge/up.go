@@ -1,0 +1,334 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/caarlos0/env/v11"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"sponge/edge"
+	"sponge/infra/local"
+	"sponge/pkg/keys"
+	"sponge/pkg/telemetry"
+	"sponge/pkg/webclient"
+	"sponge/workers"
+)
+
+type upCommand struct {
+	Dir   string `default:"./data" help:"Where accounts, messages, topics and keys are kept."`
+	Port  int    `default:"8000" help:"The port that all edges share; each listens on one of the next ports, too."`
+	Edges int    `default:"3" help:"How many edges, 1 to 50."`
+	Web   int    `default:"8080" help:"The port of the web client and of the WebSocket at /ws; 0: none."`
+	Kafka string `default:"embedded" enum:"embedded,real" help:"embedded or real."`
+	Demo  bool   `default:"true" negatable:"" help:"Give an empty directory ten accounts and eight groups to try things with."`
+}
+
+// Partitions of the topics that up makes: enough for one machine.
+const (
+	upStoragePartitions = 8
+	upPartitions        = 4
+)
+
+// cluster is a running `sponge up`.
+type cluster struct {
+	cmd    *upCommand
+	dir    string
+	log    *slog.Logger
+	kafka  *local.Kafka
+	mysql  *local.MariaDB
+	redis  *local.Redis
+	stops  []func(context.Context) error // in the order of starting
+	secret string
+	seal   string
+}
+
+// Run starts everything, prints what to type next, and stops everything in
+// order when it is told to.
+func (c *upCommand) Run(ctx context.Context) error {
+	if c.Kafka == "real" {
+		return errors.New("--kafka=real needs Apache Kafka, which this version cannot start yet: use --kafka=embedded, or run the roles against a Kafka of your own (sponge edge, sponge worker)")
+	}
+	if c.Edges < 1 || c.Edges > 50 {
+		return fmt.Errorf("--edges: %d is not from 1 to 50", c.Edges)
+	}
+	if err := c.checkPorts(); err != nil {
+		return err
+	}
+	var t telemetry.Config
+	if err := errors.Join(env.Parse(&t), t.Validate()); err != nil {
+		return err
+	}
+	if os.Getenv("SPONGE_LOG_LEVEL") == "" {
+		t.LogLevel = slog.LevelWarn // the terminal is for people
+	}
+	dir, err := filepath.Abs(c.Dir)
+	if err != nil {
+		return err
+	}
+	up := &cluster{cmd: c, dir: dir, log: t.Logger(os.Stderr)}
+	err = up.start(ctx)
+	if err == nil {
+		err = up.serve(ctx, &t)
+	}
+	return errors.Join(err, up.stop())
+}
+
+// checkPorts finds a port in use before anything is started.
+func (c *upCommand) checkPorts() error {
+	wanted := map[string]int{"--port": c.Port}
+	for i := range c.Edges {
+		wanted[fmt.Sprintf("edge %d (--port + %d)", i+1, i+1)] = c.Port + i + 1
+	}
+	if c.Web != 0 {
+		wanted["--web"] = c.Web
+	}
+	var errs []error
+	for what, port := range wanted {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			errs = append(errs, fmt.Errorf("port %d, wanted for %s, cannot be used: %w: choose others with --port and --web", port, what, err))
+			continue
+		}
+		l.Close()
+	}
+	return errors.Join(errs...)
+}
+
+func say(format string, args ...any) { fmt.Fprintf(os.Stderr, "· "+format+"\n", args...) }
+
+// start brings up the services, the keys, the schema and the topics.
+func (u *cluster) start(ctx context.Context) (err error) {
+	if err := os.MkdirAll(u.dir, 0o700); err != nil {
+		return fmt.Errorf("--dir: %w", err)
+	}
+	if err := u.loadKeys(); err != nil {
+		return err
+	}
+	options := func(name string) local.Options {
+		return local.Options{Dir: filepath.Join(u.dir, name), Log: u.log, Progress: func(line string) { say("%s", line) }}
+	}
+	if u.mysql, err = local.StartMariaDB(ctx, options("mysql")); err != nil {
+		return err
+	}
+	u.stops = append(u.stops, u.mysql.Stop)
+	if u.redis, err = local.StartRedis(ctx, options("redis")); err != nil {
+		return err
+	}
+	u.stops = append(u.stops, u.redis.Stop)
+	if u.kafka, err = local.StartKafka(ctx, options("kafka"), local.KafkaConfig{}); err != nil {
+		return err
+	}
+	u.stops = append(u.stops, u.kafka.Stop)
+	cfg := migrateConfig{Kafka: []string{u.kafka.Addr()}, MySQL: u.mysql.DSN("sponge"),
+		StoragePartitions: upStoragePartitions, Partitions: upPartitions, Replication: 1}
+	if _, err := migrate(ctx, &cfg, u.log); err != nil {
+		return err
+	}
+	return u.writeEnv()
+}
+
+// loadKeys reads the cluster's keys from its directory, or makes them.
+func (u *cluster) loadKeys() error {
+	file := filepath.Join(u.dir, "worker.key")
+	text, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		text = []byte(keys.Generate())
+		err = os.WriteFile(file, text, 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf("keys: %w", err)
+	}
+	u.secret = strings.TrimSpace(string(text))
+	key, err := keys.ParseWorkerKey(u.secret)
+	if err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	u.seal = key.Seal().String()
+	return nil
+}
+
+// writeEnv leaves the addresses for other commands: a further edge or worker
+// can join, and the database can be looked at.
+func (u *cluster) writeEnv() error {
+	text := fmt.Sprintf("SPONGE_KAFKA=%s\nSPONGE_REDIS=%s\nSPONGE_MYSQL=%s\nSPONGE_SEAL_KEY=%s\nSPONGE_WORKER_KEY=%s\n",
+		u.kafka.Addr(), u.redis.URL(), u.mysql.DSN("sponge"), u.seal, u.secret)
+	return os.WriteFile(filepath.Join(u.dir, "env"), []byte(text), 0o600)
+}
+
+// serve runs the roles until ctx ends: edges are told first, workers when the
+// edges have drained.
+func (u *cluster) serve(ctx context.Context, t *telemetry.Config) error {
+	registry := telemetry.NewRegistry()
+	worker, err := u.newWorker(registry)
+	if err != nil {
+		return err
+	}
+	edges, err := u.newEdges(registry)
+	if err != nil {
+		return errors.Join(err, worker.Close())
+	}
+	failed, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	behind, stopBehind := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopBehind()
+
+	var back, front errgroup.Group
+	back.Go(func() error { return u.watch(behind, fail) })
+	back.Go(func() error { return reported(worker.Run(behind), fail) })
+	for _, e := range edges {
+		front.Go(func() error { return reported(e.Run(failed), fail) })
+	}
+	ready := make(chan struct{})
+	front.Go(func() error { return reported(t.Serve(failed, registry, ready), fail) })
+	if u.cmd.Web != 0 {
+		front.Go(func() error { return reported(u.serveWeb(failed, edges), fail) })
+	}
+	err = u.untilReady(failed, worker, edges)
+	if err == nil {
+		close(ready)
+		u.welcome()
+		<-failed.Done()
+	}
+	fail(err)
+	say("stopping: connections are told, frames in flight are answered")
+	errFront := front.Wait()
+	stopBehind()
+	return errors.Join(err, errFront, back.Wait())
+}
+
+// reported passes an error on to fail, so that one role's end ends all.
+func reported(err error, fail context.CancelCauseFunc) error {
+	if err != nil {
+		fail(err)
+	}
+	return err
+}
+
+func (u *cluster) newWorker(registry prometheus.Registerer) (*workers.Worker, error) {
+	cfg, err := env.ParseAsWithOptions[workers.Config](env.Options{Environment: map[string]string{
+		"SPONGE_KAFKA": u.kafka.Addr(), "SPONGE_REDIS": u.redis.URL(), "SPONGE_MYSQL": u.mysql.DSN("sponge"), "SPONGE_WORKER_KEY": u.secret,
+		"SPONGE_ARGON2_MEMORY": os.Getenv("SPONGE_ARGON2_MEMORY"), "SPONGE_ARGON2_ITERATIONS": os.Getenv("SPONGE_ARGON2_ITERATIONS"),
+	}})
+	if err := errors.Join(err, cfg.Validate()); err != nil {
+		return nil, err
+	}
+	return workers.New(cfg, handlers(), workers.Deps{Log: u.log, Metrics: registry})
+}
+
+func (u *cluster) newEdges(registry prometheus.Registerer) ([]*edge.Edge, error) {
+	var edges []*edge.Edge
+	for i := range u.cmd.Edges {
+		node := fmt.Sprintf("edge%d", i+1)
+		cfg, err := env.ParseAsWithOptions[edge.Config](env.Options{Environment: map[string]string{
+			"SPONGE_KAFKA": u.kafka.Addr(), "SPONGE_REDIS": u.redis.URL(), "SPONGE_SEAL_KEY": u.seal, "SPONGE_EDGE_NODE": node,
+			"SPONGE_EDGE_LISTEN":        fmt.Sprintf("127.0.0.1:%d", u.cmd.Port+i+1),
+			"SPONGE_EDGE_SHARED_LISTEN": fmt.Sprintf("127.0.0.1:%d", u.cmd.Port),
+		}})
+		if err := errors.Join(err, cfg.Validate()); err != nil {
+			return nil, err
+		}
+		e, err := edge.New(cfg, edge.Deps{Log: u.log.With("node", node),
+			Metrics: prometheus.WrapRegistererWith(prometheus.Labels{"node": node}, registry)})
+		if err != nil {
+			return nil, err
+		}
+		edges = append(edges, e)
+	}
+	return edges, nil
+}
+
+// watch ends everything when a service has died by itself.
+func (u *cluster) watch(ctx context.Context, fail context.CancelCauseFunc) error {
+	var err error
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-u.mysql.Done():
+		err = fmt.Errorf("MariaDB died: %w", u.mysql.Err())
+	case <-u.redis.Done():
+		err = fmt.Errorf("redis died: %w", u.redis.Err())
+	}
+	fail(err)
+	return err
+}
+
+// serveWeb serves the web client, and spreads WebSockets over the edges.
+func (u *cluster) serveWeb(ctx context.Context, edges []*edge.Edge) error {
+	var turn atomic.Uint32
+	mux := http.NewServeMux()
+	mux.Handle("/", webclient.Handler())
+	mux.HandleFunc("/ws", func(w http.ResponseWriter, r *http.Request) {
+		edges[int(turn.Add(1))%len(edges)].HandleWebSocket(w, r)
+	})
+	listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", u.cmd.Web))
+	if err != nil {
+		return fmt.Errorf("--web: %w", err)
+	}
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	stop := context.AfterFunc(ctx, func() { listener.Close() }) // WebSockets are the edges' to drain
+	defer stop()
+	if err := server.Serve(listener); err != nil && ctx.Err() == nil {
+		return fmt.Errorf("serve web: %w", err)
+	}
+	return nil
+}
+
+func (u *cluster) untilReady(ctx context.Context, worker *workers.Worker, edges []*edge.Edge) error {
+	waits := []<-chan struct{}{worker.Ready()}
+	for _, e := range edges {
+		waits = append(waits, e.Ready())
+	}
+	for _, ready := range waits {
+		select {
+		case <-ready:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	if !u.cmd.Demo {
+		return nil
+	}
+	return u.makeDemo(ctx)
+}
+
+func (u *cluster) welcome() {
+	ports := make([]string, u.cmd.Edges)
+	for i := range ports {
+		ports[i] = strconv.Itoa(u.cmd.Port + i + 1)
+	}
+	fmt.Printf("ready: edges on %s, all of them on %d, data in %s\n", strings.Join(ports, ", "), u.cmd.Port, u.cmd.Dir)
+	if u.cmd.Web != 0 {
+		fmt.Printf("\nIn a browser:  http://127.0.0.1:%d\n", u.cmd.Web)
+	}
+	if u.cmd.Demo {
+		fmt.Printf("\nIn a terminal:  nc 127.0.0.1 %d\n", u.cmd.Port+1)
+		fmt.Println(`then type a frame a line (accounts 1 to 10, the password is the number):
+  {"msgType":1,"USERID":6,"password":"6"}
+  {"msgType":4,"FROMID":6,"TOID":8,"msg":"你好 8号"}`)
+	}
+	fmt.Println("\nCtrl-C stops everything; the data stays.")
+}
+
+// stop stops the services, the last one first.
+func (u *cluster) stop() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	var errs []error
+	for i := len(u.stops) - 1; i >= 0; i-- {
+		errs = append(errs, u.stops[i](ctx))
+	}
+	return errors.Join(errs...)
+}

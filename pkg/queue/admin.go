@@ -1,0 +1,69 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+)
+
+// TopicSpec is a topic that must exist.
+type TopicSpec struct {
+	Name        string
+	Partitions  int
+	Replication int // -1: the broker's default
+}
+
+// CreateTopics makes the topics that are missing. The number of partitions of
+// those that exist is never changed: it decides which one a key goes to.
+func CreateTopics(ctx context.Context, brokers []string, topics []TopicSpec) error {
+	transport := newTransport()
+	defer transport.CloseIdleConnections()
+	client := kafka.Client{Addr: brokerAddr(brokers), Transport: transport, Timeout: 15 * time.Second}
+	req := kafka.CreateTopicsRequest{}
+	for _, t := range topics {
+		req.Topics = append(req.Topics, kafka.TopicConfig{Topic: t.Name, NumPartitions: t.Partitions, ReplicationFactor: t.Replication})
+	}
+	res, err := client.CreateTopics(ctx, &req)
+	if err != nil {
+		return fmt.Errorf("create topics: %w", err)
+	}
+	for name, err := range res.Errors {
+		if err != nil && !errors.Is(err, kafka.TopicAlreadyExists) {
+			return fmt.Errorf("create topic %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// Bounds is the range of offsets that a partition holds: First is the oldest,
+// Next the one that the next record gets.
+type Bounds struct{ First, Next int64 }
+
+// Offsets asks for the bounds of partitions of a topic.
+func Offsets(ctx context.Context, brokers []string, topic string, partitions []int) (map[int]Bounds, error) {
+	transport := newTransport()
+	defer transport.CloseIdleConnections()
+	client := kafka.Client{Addr: brokerAddr(brokers), Transport: transport, Timeout: 10 * time.Second}
+	var reqs []kafka.OffsetRequest
+	for _, p := range partitions {
+		reqs = append(reqs, kafka.FirstOffsetOf(p), kafka.LastOffsetOf(p))
+	}
+	res, err := client.ListOffsets(ctx, &kafka.ListOffsetsRequest{Topics: map[string][]kafka.OffsetRequest{topic: reqs}})
+	if err != nil {
+		return nil, fmt.Errorf("offsets of %s: %w", topic, err)
+	}
+	out := map[int]Bounds{}
+	for _, p := range res.Topics[topic] {
+		if p.Error != nil {
+			return nil, fmt.Errorf("offsets of %s/%d: %w", topic, p.Partition, p.Error)
+		}
+		out[p.Partition] = Bounds{First: p.FirstOffset, Next: p.LastOffset}
+	}
+	if len(out) != len(partitions) {
+		return nil, fmt.Errorf("offsets of %s: %d of %d partitions answered", topic, len(out), len(partitions))
+	}
+	return out, nil
+}

@@ -1,0 +1,336 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/protocol"
+	fetchAPI "github.com/segmentio/kafka-go/protocol/fetch"
+)
+
+// Message is one record as it was fetched.
+type Message struct {
+	Offset     int64
+	Key, Value []byte
+	Header     []byte // the value of the record's first header
+	Time       time.Time
+}
+
+// Limits of a Fetcher.
+const (
+	fetchMaxBytes     = 8 << 20 // of one response
+	fetchPartMaxBytes = 1 << 20 // of one partition in it
+	fetchWait         = 500 * time.Millisecond
+	fetchRetry        = 200 * time.Millisecond
+)
+
+// Sink takes what a Fetcher reads. Its methods are called from one goroutine
+// for each broker.
+type Sink interface {
+	// Deliver takes records of one partition in order. It must not block.
+	Deliver(partition int, messages []Message)
+	// Full reports whether the partition has enough for now. The fetcher asks
+	// again when Wake is called.
+	Full(partition int) bool
+	// Lost says that the partition cannot be read on: its next offset is out
+	// of the topic's range. It is not fetched any more.
+	Lost(partition int, err error)
+}
+
+// FetcherConfig is what a Fetcher needs.
+type FetcherConfig struct {
+	Brokers []string
+	Topic   string
+	Log     *slog.Logger
+}
+
+// Fetcher reads some partitions of one topic, each from an offset, with one
+// incremental fetch session (KIP-227) for each broker: an idle partition costs
+// nothing, and one request brings whatever all of them have.
+type Fetcher struct {
+	cfg       FetcherConfig
+	transport *kafka.Transport
+	addr      net.Addr
+	wake      chan struct{}
+
+	mu   sync.Mutex
+	next map[int]int64 // guarded by mu; partitions that are fetched
+}
+
+// NewFetcher reads from the offsets in start.
+func NewFetcher(cfg FetcherConfig, start map[int]int64) *Fetcher {
+	f := &Fetcher{cfg: cfg, transport: newTransport(), addr: brokerAddr(cfg.Brokers),
+		wake: make(chan struct{}, 1), next: map[int]int64{}}
+	for p, offset := range start {
+		f.next[p] = offset
+	}
+	return f
+}
+
+// Wake tells the fetcher that a partition may no longer be Full.
+func (f *Fetcher) Wake() {
+	select {
+	case f.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Seek sets where the partition is read from next. What was fetched from its
+// old place may still be delivered once.
+func (f *Fetcher) Seek(partition int, offset int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.next[partition] = offset
+}
+
+// Forget stops fetching a partition.
+func (f *Fetcher) Forget(partition int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.next, partition)
+}
+
+// Run fetches until ctx ends. Brokers that fail are tried again for ever;
+// every fault is logged.
+func (f *Fetcher) Run(ctx context.Context, sink Sink) {
+	defer f.transport.CloseIdleConnections()
+	for ctx.Err() == nil {
+		if err := f.round(ctx, sink); err != nil && ctx.Err() == nil {
+			f.cfg.Log.Warn("fetch: trying again", "topic", f.cfg.Topic, "error", err)
+			sleep(ctx, fetchRetry)
+		}
+	}
+}
+
+// round runs one session a broker until one of them fails, which is also how
+// a changed leader is noticed.
+func (f *Fetcher) round(ctx context.Context, sink Sink) error {
+	leaders, err := f.leaders(ctx)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var sessions sync.WaitGroup
+	for _, partitions := range leaders {
+		s := &fetchSession{f: f, partitions: partitions, asked: map[int]int64{}}
+		sessions.Go(func() { cancel(s.run(ctx, sink)) })
+	}
+	<-ctx.Done()
+	sessions.Wait()
+	return context.Cause(ctx)
+}
+
+func (f *Fetcher) leaders(ctx context.Context) (map[int][]int, error) {
+	client := kafka.Client{Addr: f.addr, Transport: f.transport, Timeout: 5 * time.Second}
+	meta, err := client.Metadata(ctx, &kafka.MetadataRequest{Topics: []string{f.cfg.Topic}})
+	if err != nil {
+		return nil, fmt.Errorf("find leaders: %w", err)
+	}
+	out := map[int][]int{}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, t := range meta.Topics {
+		if t.Error != nil {
+			return nil, fmt.Errorf("topic %s: %w", t.Name, t.Error)
+		}
+		for _, p := range t.Partitions {
+			if _, ok := f.next[p.ID]; ok {
+				out[p.Leader.ID] = append(out[p.Leader.ID], p.ID)
+			}
+		}
+	}
+	if len(out) == 0 {
+		return nil, errors.New("no partition has a leader")
+	}
+	return out, nil
+}
+
+// fetchSession is the conversation with one broker.
+type fetchSession struct {
+	f          *Fetcher
+	partitions []int
+	id, epoch  int32
+	asked      map[int]int64 // what the broker's session has, by partition
+}
+
+func (s *fetchSession) run(ctx context.Context, sink Sink) error {
+	for ctx.Err() == nil {
+		req, any := s.request(sink)
+		if !any {
+			if !s.f.awaitRoom(ctx) {
+				break
+			}
+			continue
+		}
+		m, err := s.f.transport.RoundTrip(ctx, s.f.addr, req)
+		if err != nil {
+			return err
+		}
+		res, ok := m.(*fetchAPI.Response)
+		if !ok {
+			return fmt.Errorf("fetch: unexpected response %T", m)
+		}
+		switch code := kafka.Error(res.ErrorCode); code {
+		case 0:
+		case kafka.FetchSessionIDNotFound, kafka.InvalidFetchSessionEpoch:
+			s.id, s.epoch = 0, 0
+			continue
+		default:
+			return code
+		}
+		if s.id = res.SessionID; s.id == 0 {
+			s.epoch = 0 // the broker has no sessions: every request is a full one
+		} else {
+			s.epoch++
+		}
+		for i := range res.Topics {
+			for j := range res.Topics[i].Partitions {
+				if err := s.take(&res.Topics[i].Partitions[j], sink); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return ctx.Err()
+}
+
+// awaitRoom waits until a full partition may have room. The time bound covers
+// several sessions sharing one wake-up.
+func (f *Fetcher) awaitRoom(ctx context.Context) bool {
+	t := time.NewTimer(fetchWait)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-f.wake:
+	case <-t.C:
+	}
+	return true
+}
+
+// request asks for what changed since the last request: partitions that moved
+// on, were full, or have room again. any is false when all are full.
+func (s *fetchSession) request(sink Sink) (req *fetchAPI.Request, any bool) {
+	topic := fetchAPI.RequestTopic{Topic: s.f.cfg.Topic}
+	var forgotten []int32
+	if s.epoch == 0 {
+		clear(s.asked)
+	}
+	var one fetchAPI.RequestPartition
+	s.f.mu.Lock()
+	for _, p := range s.partitions {
+		next, ok := s.f.next[p]
+		asked, inSession := s.asked[p]
+		if !ok || sink.Full(p) {
+			if inSession {
+				forgotten = append(forgotten, int32(p))
+				delete(s.asked, p)
+			}
+			continue
+		}
+		any = true
+		one = fetchAPI.RequestPartition{Partition: int32(p), CurrentLeaderEpoch: -1,
+			FetchOffset: next, LogStartOffset: -1, PartitionMaxBytes: fetchPartMaxBytes}
+		if !inSession || asked != next {
+			topic.Partitions = append(topic.Partitions, one)
+			s.asked[p] = next
+		}
+	}
+	s.f.mu.Unlock()
+	if any && len(topic.Partitions) == 0 {
+		topic.Partitions = append(topic.Partitions, one) // kafka-go finds the broker by a partition
+	}
+	req = &fetchAPI.Request{ReplicaID: -1, MaxWaitTime: int32(fetchWait / time.Millisecond), MinBytes: 1,
+		MaxBytes: fetchMaxBytes, SessionID: s.id, SessionEpoch: s.epoch, Topics: []fetchAPI.RequestTopic{topic}}
+	if len(forgotten) > 0 && s.epoch > 0 {
+		req.ForgottenTopics = []fetchAPI.RequestForgottenTopic{{Topic: s.f.cfg.Topic, Partitions: forgotten}}
+	}
+	return req, any
+}
+
+func (s *fetchSession) take(p *fetchAPI.ResponsePartition, sink Sink) error {
+	id := int(p.Partition)
+	s.f.mu.Lock()
+	next, ok := s.f.next[id]
+	s.f.mu.Unlock()
+	if !ok {
+		return nil
+	}
+	switch code := kafka.Error(p.ErrorCode); code {
+	case 0:
+	case kafka.OffsetOutOfRange:
+		s.f.Forget(id)
+		sink.Lost(id, fmt.Errorf("offset %d of %s/%d: %w", next, s.f.cfg.Topic, id, code))
+		return nil
+	default:
+		return fmt.Errorf("partition %d: %w", id, code)
+	}
+	if p.RecordSet.Records == nil {
+		return nil
+	}
+	messages, err := decode(p.RecordSet.Records, next)
+	if err != nil {
+		return fmt.Errorf("partition %d at %d: %w", id, next, err)
+	}
+	if len(messages) == 0 {
+		return nil
+	}
+	s.f.mu.Lock()
+	if s.f.next[id] != next { // Seek or Forget came between
+		s.f.mu.Unlock()
+		return nil
+	}
+	s.f.next[id] = messages[len(messages)-1].Offset + 1
+	s.f.mu.Unlock()
+	sink.Deliver(id, messages)
+	return nil
+}
+
+// decode copies the records from offset on: a broker answers with whole
+// batches, which may begin earlier.
+func decode(records protocol.RecordReader, from int64) ([]Message, error) {
+	var out []Message
+	for {
+		r, err := records.ReadRecord()
+		if errors.Is(err, io.EOF) {
+			return out, nil
+		}
+		if err != nil {
+			if len(out) > 0 {
+				return out, nil // the response was cut in its last batch
+			}
+			return nil, err
+		}
+		if r.Offset < from {
+			continue
+		}
+		m := Message{Offset: r.Offset, Time: r.Time}
+		if m.Key, err = protocol.ReadAll(r.Key); err == nil {
+			m.Value, err = protocol.ReadAll(r.Value)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if len(r.Headers) > 0 {
+			m.Header = r.Headers[0].Value
+		}
+		out = append(out, m)
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}

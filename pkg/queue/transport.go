@@ -1,0 +1,21 @@
+package queue
+
+import (
+	"net"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+)
+
+// newTransport is kafka-go's connection pool as every part of this package
+// uses it. A topic that was just made is unknown until MetadataTTL has passed.
+func newTransport() *kafka.Transport {
+	return &kafka.Transport{
+		ClientID:    "sponge",
+		DialTimeout: 3 * time.Second,
+		IdleTimeout: 5 * time.Minute,
+		MetadataTTL: time.Second,
+	}
+}
+
+func brokerAddr(brokers []string) net.Addr { return kafka.TCP(brokers...) }

@@ -1,0 +1,305 @@
+package workers
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"sponge/pkg/keys"
+	"sponge/pkg/protocol"
+	"sponge/pkg/queue"
+)
+
+// careful is for how many batches a lane looks for repeats first after it met
+// one: they come in crowds, when clients reconnect.
+const careful = 20
+
+// txTime bounds one transaction. It goes on when the lane is told to stop, so
+// that a batch in flight ends one way or the other.
+const txTime = 15 * time.Second
+
+// lane takes batches from all partitions of one topic that this worker owns,
+// one after another, and hands what they gave to its announcer. It lives for
+// one generation of the consumer group.
+type lane struct {
+	topic    protocol.Topic
+	handler  Handler
+	maxBatch int
+	deadMax  int
+	db       *sql.DB
+	key      *keys.WorkerKey
+	in       *inbox
+	forget   func(partition int) // stops fetching it
+	announce *announcer
+	dead     *deadLetters
+	metrics  *metrics
+	log      *slog.Logger
+
+	session   *session
+	careful   int  // batches left
+	ambiguous bool // the last commit may have happened
+}
+
+// run handles batches until ctx ends, then leaves nothing half done.
+func (l *lane) run(ctx context.Context) {
+	defer func() {
+		if l.session != nil {
+			l.session.discard(l.log)
+		}
+	}()
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		batch, wait := l.in.take(l.maxBatch, time.Now())
+		if len(batch) == 0 {
+			l.idle(ctx, tick, wait)
+			continue
+		}
+		l.batch(ctx, batch)
+	}
+}
+
+// idle waits for records. Meanwhile it saves how far results were announced,
+// and keeps the session from timing out.
+func (l *lane) idle(ctx context.Context, tick *time.Ticker, wait time.Duration) {
+	var retry <-chan time.Time
+	if wait > 0 {
+		t := time.NewTimer(wait)
+		defer t.Stop()
+		retry = t.C
+	}
+	select {
+	case <-ctx.Done():
+	case <-l.in.arrived:
+	case <-retry:
+	case <-tick.C:
+		if l.session != nil && l.session.conn.PingContext(ctx) != nil {
+			l.endSession()
+		}
+		l.announce.save(ctx)
+	}
+}
+
+func (l *lane) batch(ctx context.Context, batch []taken) {
+	now := time.Now()
+	var frames, old []*Frame
+	for _, t := range batch {
+		for i := range t.messages {
+			m := &t.messages[i]
+			if m.Offset < t.part.next {
+				if m.Offset == t.part.next-1 && recordHash(m) != t.part.lastHash {
+					l.stop(t.part, ErrOtherTopic)
+					break
+				}
+				if m.Offset >= t.part.announce {
+					old = append(old, newFrame(t.part, m, l.key, now))
+				}
+				continue
+			}
+			frames = append(frames, newFrame(t.part, m, l.key, now))
+		}
+	}
+	if len(old) > 0 {
+		l.recall(ctx, old)
+	}
+	if len(frames) > 0 {
+		l.process(ctx, frames)
+	}
+}
+
+// process repeats the batch until it is applied, or ctx ends. What is left
+// then, the next owner finds.
+func (l *lane) process(ctx context.Context, frames []*Frame) {
+	wait := newBackOff()
+	for ctx.Err() == nil {
+		err := l.attempt(ctx, frames)
+		if err == nil {
+			return
+		}
+		fault := faultOf(err)
+		if fault == FaultRepeat && l.careful == careful {
+			fault = FaultFrame // it was careful already
+		}
+		l.metrics.faults.WithLabelValues(l.topic.Group(), fault.String()).Inc()
+		switch fault {
+		case FaultRepeat:
+			l.careful = careful
+			continue
+		case FaultFrame:
+			if len(frames) == 1 {
+				l.bury(ctx, frames[0], err)
+				return
+			}
+			l.log.Warn("a frame of the batch cannot be handled: going on frame by frame", "frames", len(frames), "error", err)
+			for _, f := range frames {
+				l.process(ctx, []*Frame{f})
+			}
+			return
+		}
+		l.log.Error("batch failed: trying again", "frames", len(frames), "error", err)
+		pause(ctx, wait.NextBackOff())
+	}
+}
+
+// attempt prepares and applies a batch once.
+func (l *lane) attempt(ctx context.Context, frames []*Frame) error {
+	for _, f := range frames {
+		if f.broken != nil {
+			return f.broken
+		}
+	}
+	started := time.Now()
+	if err := guard(func() error { return l.handler.Prepare(ctx, frames) }); err != nil {
+		return fmt.Errorf("prepare: %w", err)
+	}
+	l.metrics.stage(l.topic, "prepare", started)
+	return l.apply(ctx, frames, func(tx *Tx, frames []*Frame) (outcomes []Outcome, err error) {
+		err = guard(func() error {
+			outcomes, err = l.handler.Handle(ctx, tx, frames)
+			return err
+		})
+		if err == nil && len(outcomes) != len(frames) {
+			err = &panicError{value: fmt.Sprintf("%d outcomes for %d frames", len(outcomes), len(frames))}
+		}
+		return outcomes, err
+	}, nil)
+}
+
+// recall announces again what was applied before.
+func (l *lane) recall(ctx context.Context, frames []*Frame) {
+	wait := newBackOff()
+	for ctx.Err() == nil {
+		err := l.tryRecall(ctx, frames)
+		if err == nil {
+			return
+		}
+		l.log.Error("recall failed: trying again", "frames", len(frames), "error", err)
+		pause(ctx, wait.NextBackOff())
+	}
+}
+
+func (l *lane) tryRecall(ctx context.Context, frames []*Frame) error {
+	known := make([]*Frame, 0, len(frames))
+	for _, f := range frames {
+		if f.broken == nil {
+			known = append(known, f)
+		}
+	}
+	var outcomes []Outcome
+	err := l.transact(ctx, func(ctx context.Context, tx *Tx) (err error) {
+		return guard(func() error {
+			outcomes, err = l.handler.Recall(ctx, tx, known)
+			return err
+		})
+	}, func(ctx context.Context, tx *Tx) error {
+		_, err := tx.s.conn.ExecContext(ctx, "ROLLBACK")
+		return err
+	})
+	if err != nil && faultOf(err) == FaultFrame {
+		l.log.Error("frames that were applied cannot be recalled: their edges ask again", "frames", len(known), "error", err)
+		known, outcomes, err = nil, nil, nil
+	}
+	if err != nil {
+		return err
+	}
+	l.metrics.recalled.WithLabelValues(l.topic.Group()).Add(float64(len(known)))
+	return l.announce.add(ctx, &job{frames: known, outcomes: outcomes, ends: endsOf(frames)})
+}
+
+// bury moves a frame that no handler can take to the dead-letter topic, so
+// that its neighbours go on. Several in a row stop the partition: then it is
+// not the frames.
+func (l *lane) bury(ctx context.Context, f *Frame, cause error) {
+	p := l.in.parts[f.Partition]
+	if p.stopped.Load() {
+		return
+	}
+	if p.dead++; p.dead >= l.deadMax {
+		l.stop(p, fmt.Errorf("%d frames in a row cannot be handled, the last at offset %d: %w", p.dead, f.Offset, cause))
+		return
+	}
+	l.log.Error("frame cannot be handled: moved to the dead-letter topic",
+		"partition", f.Partition, "offset", f.Offset, "frame", f.Envelope.FrameID, "error", cause)
+	l.metrics.dead.WithLabelValues(l.topic.Group()).Inc()
+	wait := newBackOff()
+	for ctx.Err() == nil {
+		err := l.dead.put(ctx, l.topic, f, cause)
+		if err == nil {
+			err = l.apply(ctx, []*Frame{f}, func(*Tx, []*Frame) ([]Outcome, error) {
+				if f.broken != nil {
+					return []Outcome{{Code: protocol.Internal}}, nil
+				}
+				return []Outcome{Refuse(f, protocol.Errorf(protocol.Internal, "this frame could not be handled; it is kept for the operators"))}, nil
+			}, f)
+		}
+		if err == nil {
+			return
+		}
+		l.log.Error("dead letter: trying again", "error", err)
+		pause(ctx, wait.NextBackOff())
+	}
+}
+
+// ErrOtherTopic means that the topic's records are not those that this
+// database has applied: it was made anew, or the database was restored.
+var ErrOtherTopic = errors.New("the topic is not the one that this database belongs to")
+
+// stop leaves a partition alone until an operator decides; records are never
+// skipped silently.
+func (l *lane) stop(p *partition, cause error) {
+	l.in.drop(p)
+	l.forget(p.id)
+	l.metrics.stopped.WithLabelValues(l.topic.Group(), fmt.Sprint(p.id)).Set(1)
+	l.log.Error("PARTITION STOPPED: nothing of it is handled until an operator decides and the worker is restarted",
+		"partition", p.id, "next_offset", p.next, "error", cause)
+}
+
+func (l *lane) endSession() {
+	l.session.discard(l.log)
+	l.session = nil
+}
+
+// giveBack returns frames of partitions that another holds, for a while.
+func (l *lane) giveBack(frames []*Frame) {
+	byPart := map[int][]queue.Message{}
+	for _, f := range frames {
+		byPart[f.Partition] = append(byPart[f.Partition], f.message())
+	}
+	for id, messages := range byPart {
+		p := l.in.parts[id]
+		l.in.giveBack(p, messages)
+		p.retryAt = time.Now().Add(lockedRetry)
+	}
+}
+
+// lockedRetry is how long a partition is left alone whose row another holds.
+const lockedRetry = 100 * time.Millisecond
+
+func newBackOff() *backoff.ExponentialBackOff {
+	b := backoff.NewExponentialBackOff()
+	b.InitialInterval = 50 * time.Millisecond
+	b.MaxInterval = 2 * time.Second
+	return b
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}
+
+// lost stops a partition whose next offset Kafka does not have. It is called
+// by the fetcher's goroutine.
+func (l *lane) lost(id int, err error) {
+	l.in.drop(l.in.parts[id])
+	l.metrics.stopped.WithLabelValues(l.topic.Group(), fmt.Sprint(id)).Set(1)
+	l.log.Error("PARTITION STOPPED: its next record is not in the topic", "partition", id, "error", err)
+}

@@ -1,0 +1,207 @@
+package workers
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"sponge/pkg/keys"
+	"sponge/pkg/queue"
+)
+
+// Bounds of what waits in memory and of a batch.
+const (
+	partitionBytes = 2 << 20  // of one partition that wait; then it is not fetched
+	waitingBytes   = 32 << 20 // of all partitions
+	batchBytes     = 4 << 20  // of one batch; below any max_allowed_packet
+)
+
+// partition is one partition that this worker owns. mu of its inbox guards
+// waiting and bytes; the rest, but stopped, is the lane's alone.
+type partition struct {
+	id      int
+	waiting []queue.Message
+	bytes   int
+
+	next     int64     // records below it have been applied
+	announce int64     // at the takeover: records from here to next are announced again
+	lastHash [16]byte  // of record next-1
+	retryAt  time.Time // not before then: its row is held by another
+	dead     int       // frames in a row that no handler could take
+	stopped  atomic.Bool
+}
+
+// inbox is where the fetcher puts records and the lane takes batches. Safe for
+// one of each.
+type inbox struct {
+	mu    sync.Mutex
+	parts map[int]*partition
+	order []*partition // sorted by id
+	turn  int          // whose turn it is first in the next batch
+	bytes int
+
+	arrived chan struct{} // holds one when something was put in
+	room    func()        // called when something was taken out
+	lost    func(partition int, err error)
+}
+
+func newInbox(parts []*partition) *inbox {
+	in := &inbox{parts: map[int]*partition{}, order: parts, arrived: make(chan struct{}, 1)}
+	for _, p := range parts {
+		in.parts[p.id] = p
+	}
+	return in
+}
+
+// Deliver implements queue.Sink.
+func (in *inbox) Deliver(id int, messages []queue.Message) {
+	in.mu.Lock()
+	p := in.parts[id]
+	p.waiting = append(p.waiting, messages...)
+	n := 0
+	for i := range messages {
+		n += messageSize(&messages[i])
+	}
+	p.bytes += n
+	in.bytes += n
+	in.mu.Unlock()
+	select {
+	case in.arrived <- struct{}{}:
+	default:
+	}
+}
+
+// Full implements queue.Sink.
+func (in *inbox) Full(id int) bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.parts[id].bytes >= partitionBytes || in.bytes >= waitingBytes
+}
+
+// Lost implements queue.Sink.
+func (in *inbox) Lost(id int, err error) { in.lost(id, err) }
+
+func messageSize(m *queue.Message) int { return len(m.Key) + len(m.Value) + len(m.Header) + 64 }
+
+// take removes a batch: what has arrived, up to most records and batchBytes,
+// partitions in turn so that a busy one does not keep the others out. wait is
+// how long a partition that may not be touched yet holds the rest back.
+func (in *inbox) take(most int, now time.Time) (batch []taken, wait time.Duration) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	active := 0
+	for _, p := range in.order {
+		if len(p.waiting) > 0 && !p.stopped.Load() {
+			if d := p.retryAt.Sub(now); d > 0 {
+				if wait == 0 || d < wait {
+					wait = d
+				}
+				continue
+			}
+			active++
+		}
+	}
+	if active == 0 {
+		return nil, wait
+	}
+	share, size, count := max(1, most/active), 0, 0
+	for pass := 0; pass < 2 && count < most && size < batchBytes; pass++ {
+		for i := range in.order {
+			p := in.order[(in.turn+i)%len(in.order)]
+			if len(p.waiting) == 0 || p.stopped.Load() || p.retryAt.After(now) {
+				continue
+			}
+			n := 0
+			for n < len(p.waiting) && count < most && size < batchBytes && (pass == 1 || n < share) {
+				size += messageSize(&p.waiting[n])
+				n++
+				count++
+			}
+			if n == 0 {
+				continue
+			}
+			for k := range n {
+				p.bytes -= messageSize(&p.waiting[k])
+				in.bytes -= messageSize(&p.waiting[k])
+			}
+			batch = append(batch, taken{p, p.waiting[:n:n]})
+			if p.waiting = p.waiting[n:]; len(p.waiting) == 0 {
+				p.waiting = nil
+			}
+		}
+	}
+	in.turn = (in.turn + 1) % len(in.order)
+	if in.room != nil {
+		in.room()
+	}
+	return batch, wait
+}
+
+// taken is a run of one partition's records.
+type taken struct {
+	part     *partition
+	messages []queue.Message
+}
+
+// giveBack puts frames back in front of what waits.
+func (in *inbox) giveBack(p *partition, messages []queue.Message) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	p.waiting = slices.Concat(messages, p.waiting)
+	for i := range messages {
+		n := messageSize(&messages[i])
+		p.bytes += n
+		in.bytes += n
+	}
+}
+
+// drop empties a partition that was stopped.
+func (in *inbox) drop(p *partition) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.bytes -= p.bytes
+	p.waiting, p.bytes = nil, 0
+	p.stopped.Store(true)
+}
+
+// newFrame parses a record. A record that is no frame is marked broken, and
+// becomes its own fault when the batch is handled.
+func newFrame(p *partition, m *queue.Message, key *keys.WorkerKey, now time.Time) *Frame {
+	f := &Frame{Partition: p.id, Offset: m.Offset, key: m.Key, header: m.Header, size: messageSize(m)}
+	if err := f.Envelope.Parse(m.Header); err != nil {
+		f.Bytes, f.broken = m.Value, &brokenError{err}
+		return f
+	}
+	if n, err := f.Parse(m.Value); err != nil || n != len(m.Value) || !f.Type.Known() {
+		if err == nil {
+			err = errNoFrame
+		}
+		f.Bytes, f.broken = m.Value, &brokenError{err}
+		return f
+	}
+	if proof := f.Envelope.Proof; proof != nil && key.Check(proof, f.Envelope.Node, f.Envelope.Conn, now) == nil {
+		f.User, f.Session = proof.User(), proof.Session()
+	}
+	return f
+}
+
+// message is the record that f was made from.
+func (f *Frame) message() queue.Message {
+	return queue.Message{Offset: f.Offset, Key: f.key, Value: f.Bytes, Header: f.header}
+}
+
+// recordHash tells a record apart from another at the same offset of a topic
+// that was made anew.
+func recordHash(m *queue.Message) [16]byte {
+	h := sha256.New()
+	var n [8]byte
+	for _, b := range [][]byte{m.Key, m.Value, m.Header} {
+		binary.BigEndian.PutUint64(n[:], uint64(len(b)))
+		h.Write(n[:])
+		h.Write(b)
+	}
+	return [16]byte(h.Sum(nil))
+}

@@ -1,0 +1,178 @@
+// Package storage holds the handlers of sponge.storage: chat frames, the
+// cursors that tell what was delivered, and the pages that bring the rest. It
+// owns the tables conversations, messages and cursors.
+//
+// It must not know sockets, nor who is online.
+package storage
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"sponge/pkg/envelope"
+	"sponge/pkg/protocol"
+	"sponge/workers"
+)
+
+// Handler handles 4, 5, 9, 14 and 16, and the edges' reports and
+// synchronisations. It keeps nothing.
+type Handler struct{}
+
+// New makes the handler.
+func New(workers.Resources) (workers.Handler, int, error) { return Handler{}, 0, nil }
+
+// Prepare implements workers.Handler: nothing here is slow or random.
+func (Handler) Prepare(context.Context, []*workers.Frame) error { return nil }
+
+// batch is one call of Handle.
+type batch struct {
+	tx       *workers.Tx
+	frames   []*workers.Frame
+	outcomes []workers.Outcome
+	convs    map[protocol.Conversation]*conversation
+}
+
+// conversation is a conversation's row, locked for the transaction.
+type conversation struct {
+	id      protocol.Conversation
+	exists  bool  // in the table
+	lastSeq int64 // -1: it cannot be: no such user or group
+	written bool  // lastSeq moved
+}
+
+// Handle implements workers.Handler: first all chat, as one batch; then what
+// reads and moves cursors. Frames of one connection that must keep their order
+// across the two never share a batch: the edge's barriers see to it.
+func (Handler) Handle(ctx context.Context, tx *workers.Tx, frames []*workers.Frame) ([]workers.Outcome, error) {
+	b := &batch{tx: tx, frames: frames, outcomes: make([]workers.Outcome, len(frames)),
+		convs: make(map[protocol.Conversation]*conversation, len(frames))}
+	if err := b.lock(ctx); err != nil {
+		return nil, err
+	}
+	if err := b.chat(ctx); err != nil {
+		return nil, err
+	}
+	for i, f := range frames {
+		var err error
+		switch {
+		case f.Type == protocol.Chat || f.Type == protocol.GroupChat:
+		case f.Envelope.Kind == envelope.Report:
+			b.outcomes[i], err = b.report(ctx, f)
+		case f.Envelope.Kind == envelope.Sync:
+			b.outcomes[i], err = b.sync(ctx, f)
+		case f.Type == protocol.Received:
+			b.outcomes[i], err = b.received(ctx, f)
+		case f.Type == protocol.Offline:
+			b.outcomes[i], err = b.offline(ctx, f)
+		case f.Type == protocol.History:
+			b.outcomes[i], err = b.history(ctx, f)
+		default:
+			err = fmt.Errorf("type %s is not handled by storage", f.Type)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return b.outcomes, nil
+}
+
+// Recall implements workers.Handler: what was stored is found by frame id.
+// Reads and cursors are asked again by the edge.
+func (Handler) Recall(ctx context.Context, tx *workers.Tx, frames []*workers.Frame) ([]workers.Outcome, error) {
+	b := &batch{tx: tx, frames: frames, outcomes: make([]workers.Outcome, len(frames))}
+	var chats []chat
+	for i, f := range frames {
+		b.outcomes[i].Unsettled = true
+		if c := f.Conversation(); f.User != 0 && c != (protocol.Conversation{}) && (f.Type == protocol.Chat || f.Type == protocol.GroupChat) {
+			chats = append(chats, chat{index: i, frame: f, conv: c})
+		}
+	}
+	stored, err := b.stored(ctx, chats)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range chats {
+		if m, ok := stored[c.key()]; ok && m.hash == c.frame.ContentHash() {
+			b.outcomes[c.index] = c.success(m.seq, m.sentAt, c.frame.AppendBody(nil, c.frame.User))
+		}
+	}
+	return b.outcomes, nil
+}
+
+// lock locks the conversations that the batch's frames change or decide by, in
+// order.
+func (b *batch) lock(ctx context.Context) error {
+	var ids []protocol.Conversation
+	for _, f := range b.frames {
+		if f.User == 0 || f.Type == protocol.History || f.Envelope.Kind != envelope.FromClient {
+			continue
+		}
+		if c := f.Conversation(); c != (protocol.Conversation{}) && b.convs[c] == nil {
+			b.convs[c] = &conversation{id: c, lastSeq: -1}
+			ids = append(ids, c)
+		}
+	}
+	slices.SortFunc(ids, protocol.Conversation.Compare)
+	if err := b.lockRows(ctx, ids); err != nil {
+		return fmt.Errorf("lock conversations: %w", err)
+	}
+	return b.lockMissing(ctx, ids)
+}
+
+// lockRows locks by primary key, in the order of ids.
+func (b *batch) lockRows(ctx context.Context, ids []protocol.Conversation) error {
+	return workers.In(ctx, b.tx, "SELECT a, b, last_seq FROM conversations WHERE (a, b) IN ({}) ORDER BY a, b FOR UPDATE", "(?,?)", nil, ids,
+		convArgs, func(scan func(...any) error) error {
+			var id protocol.Conversation
+			var seq int64
+			if err := scan(&id.A, &id.B, &seq); err != nil {
+				return err
+			}
+			c := b.convs[id]
+			c.exists, c.lastSeq = true, seq
+			return nil
+		})
+}
+
+func convArgs(a []any, c protocol.Conversation) []any { return append(a, c.A, c.B) }
+
+// lockMissing decides what conversations without a row are: pairs of users who
+// have not talked yet, or none at all. A pair's row cannot appear meanwhile:
+// this transaction holds the partition that all its chat goes through.
+func (b *batch) lockMissing(ctx context.Context, ids []protocol.Conversation) error {
+	var groups []protocol.Conversation
+	var users []int64
+	for _, id := range ids {
+		switch {
+		case b.convs[id].exists:
+		case id.IsGroup():
+			groups = append(groups, id)
+		default:
+			users = append(users, id.A, id.B)
+		}
+	}
+	if len(users) > 0 {
+		slices.Sort(users)
+		found, err := workers.Users(ctx, b.tx, slices.Compact(users))
+		if err != nil {
+			return fmt.Errorf("look for users: %w", err)
+		}
+		for _, id := range ids {
+			if c := b.convs[id]; !c.exists && found[id.A] && found[id.B] {
+				c.lastSeq = 0
+			}
+		}
+	}
+	if len(groups) > 0 {
+		last, err := workers.LockSequence(ctx, b.tx, "groups", false)
+		if err != nil {
+			return fmt.Errorf("lock groups' sequence: %w", err)
+		}
+		groups = slices.DeleteFunc(groups, func(c protocol.Conversation) bool { return c.Group() > last })
+		if err := b.lockRows(ctx, groups); err != nil {
+			return fmt.Errorf("lock new groups: %w", err)
+		}
+	}
+	return nil
+}

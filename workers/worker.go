@@ -1,0 +1,216 @@
+package workers
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+
+	"sponge/pkg/keys"
+	"sponge/pkg/protocol"
+	"sponge/pkg/queue"
+)
+
+// Resources are what handlers are made from. They may be used by several
+// goroutines at once.
+type Resources struct {
+	Config *Config
+	DB     *sql.DB // for Prepare: reads outside the transaction
+	Key    *keys.WorkerKey
+}
+
+// Factory makes the handler of one topic, and says how many frames a batch of
+// it has at most; 0: as configured. Handlers whose Prepare is slow want small
+// batches, so that the first frame does not wait for the last.
+type Factory func(Resources) (h Handler, maxBatch int, err error)
+
+// Deps are what a Worker gets from its process.
+type Deps struct {
+	Log     *slog.Logger
+	Metrics prometheus.Registerer
+}
+
+// Worker runs handler groups in one process. Each group is a consumer group of
+// its own, so groups scale apart.
+type Worker struct {
+	cfg      Config
+	log      *slog.Logger
+	db       *sql.DB
+	redis    *redis.Client
+	producer *queue.Producer
+	groups   []*group
+	ready    chan struct{}
+	waiting  sync.WaitGroup // for the first assignment of each group
+}
+
+// New makes a worker for the given groups. It connects when it runs; Close
+// releases what New made where Run was never called.
+func New(cfg Config, groups map[protocol.Topic]Factory, deps Deps) (*Worker, error) {
+	key, err := keys.ParseWorkerKey(cfg.WorkerKey)
+	if err != nil {
+		return nil, err
+	}
+	db, err := openDB(cfg.MySQL)
+	if err != nil {
+		return nil, err
+	}
+	options, err := redis.ParseURL(cfg.Redis)
+	if err != nil {
+		return nil, fmt.Errorf("SPONGE_REDIS: %w", err)
+	}
+	options.Protocol = 2
+	w := &Worker{cfg: cfg, log: deps.Log, db: db, redis: redis.NewClient(options), ready: make(chan struct{}),
+		producer: queue.NewProducer(queue.ProducerConfig{Brokers: cfg.Kafka, Log: deps.Log, Metrics: deps.Metrics, MetricsPrefix: "sponge_worker"})}
+	m := newMetrics(deps.Metrics)
+	for topic := range protocol.NumTopics {
+		factory, ok := groups[topic]
+		if !ok {
+			continue
+		}
+		handler, maxBatch, err := factory(Resources{Config: &w.cfg, DB: db, Key: key})
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("%s handlers: %w", topic.Group(), err), w.Close())
+		}
+		if maxBatch == 0 || maxBatch > cfg.MaxBatch {
+			maxBatch = cfg.MaxBatch
+		}
+		log := deps.Log.With("group", topic.Group())
+		w.waiting.Add(1)
+		w.groups = append(w.groups, &group{topic: topic, handler: handler, maxBatch: maxBatch, cfg: &w.cfg, db: db, redis: w.redis, key: key,
+			journal: &journalWriter{producer: w.producer, topic: cfg.Namespace + protocol.TopicJournal, log: log},
+			dead:    &deadLetters{producer: w.producer, topic: cfg.Namespace + protocol.TopicDead},
+			metrics: m, log: log, assigned: sync.OnceFunc(w.waiting.Done)})
+	}
+	if len(w.groups) == 0 {
+		return nil, errors.Join(errors.New("a worker needs a handler group: login, friend, group, storage"), w.Close())
+	}
+	return w, nil
+}
+
+// openDB opens MySQL with what every part of a worker relies on: values are
+// sent as parameters of prepared statements, times never as DATETIME.
+func openDB(dsn string) (*sql.DB, error) {
+	cfg, err := mysql.ParseDSN(dsn)
+	if err != nil {
+		return nil, errors.New("SPONGE_MYSQL is no DSN: user:password@tcp(host:3306)/sponge is one") // err may hold the password
+	}
+	cfg.MaxAllowedPacket = 0 // ask the server
+	cfg.CheckConnLiveness = true
+	cfg.Timeout = 5 * time.Second
+	connector, err := mysql.NewConnector(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("SPONGE_MYSQL: %w", err)
+	}
+	db := sql.OpenDB(connector)
+	db.SetMaxOpenConns(16 + 4*runtime.GOMAXPROCS(0))
+	db.SetMaxIdleConns(8)
+	db.SetConnMaxIdleTime(time.Minute)
+	return db, nil
+}
+
+// Ready is closed when every group has taken over its first assignment.
+func (w *Worker) Ready() <-chan struct{} { return w.ready }
+
+// Run works until ctx ends; then batches in flight are committed and
+// announced, and the groups are left. It returns why it could not go on.
+func (w *Worker) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	w.findTopics(ctx)
+	var wg sync.WaitGroup
+	for _, g := range w.groups {
+		wg.Go(func() {
+			if err := g.run(ctx); err != nil {
+				cancel(err)
+			}
+		})
+	}
+	wg.Go(func() { w.clean(ctx) })
+	go func() { // ends with Run at the latest: see release below
+		w.waiting.Wait()
+		close(w.ready)
+	}()
+	wg.Wait()
+	for _, g := range w.groups {
+		g.assigned() // releases the goroutine above
+	}
+	err := context.Cause(ctx)
+	if errors.Is(err, context.Canceled) {
+		err = nil
+	}
+	return errors.Join(err, w.Close())
+}
+
+// findTopics waits until Kafka tells of the topics that workers write to.
+func (w *Worker) findTopics(ctx context.Context) {
+	wait := newBackOff()
+	for _, topic := range []string{protocol.TopicJournal, protocol.TopicDead} {
+		for ctx.Err() == nil {
+			_, err := w.producer.Partitions(ctx, w.cfg.Namespace+topic)
+			if err == nil {
+				break
+			}
+			w.log.Warn("waiting for Kafka (sponge migrate makes the topics)", "error", err)
+			pause(ctx, wait.NextBackOff())
+		}
+	}
+}
+
+// Close releases connections. Run does it, too.
+func (w *Worker) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), lastWords)
+	defer cancel()
+	return errors.Join(w.producer.Close(ctx), w.redis.Close(), w.db.Close())
+}
+
+// How often rows that have had their time are removed, and how many at once.
+const (
+	cleanEvery = 10 * time.Minute
+	cleanRows  = 1000
+)
+
+// RememberFor is how long a success is remembered by frame id, of record time.
+const RememberFor = 7 * 24 * time.Hour
+
+// clean removes sessions and outcomes that have had their time. Outcomes stay
+// a day longer than they count, since clocks differ.
+func (w *Worker) clean(ctx context.Context) {
+	tick := time.NewTicker(cleanEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			// By sessions_expiry and outcomes_age.
+			for query, limit := range map[string]time.Time{
+				"DELETE FROM sessions WHERE expires_at < ? LIMIT ?":  now,
+				"DELETE FROM outcomes WHERE recorded_at < ? LIMIT ?": now.Add(-RememberFor - 24*time.Hour),
+			} {
+				if err := w.cleanRows(ctx, query, limit); err != nil && ctx.Err() == nil {
+					w.log.Warn("remove old rows", "error", err)
+				}
+			}
+		}
+	}
+}
+
+func (w *Worker) cleanRows(ctx context.Context, query string, limit time.Time) error {
+	for {
+		res, err := w.db.ExecContext(ctx, query, limit.UnixMilli(), cleanRows)
+		if err != nil {
+			return err
+		}
+		if n, err := res.RowsAffected(); err != nil || n < cleanRows {
+			return err
+		}
+	}
+}
