@@ -2,6 +2,7 @@ package workers_test
 
 import (
 	"fmt"
+	"reflect"
 	"testing"
 
 	"sponge/pkg/channel"
@@ -71,18 +72,17 @@ func TestSpine(t *testing.T) {
 	if r := e.Ask(six, `{"msgType":6,"U2":8}`); code(r) != 0 {
 		t.Fatal(r)
 	}
-	if r := e.Ask(eight, `{"msgType":6,"U2":6}`); code(r) != 409 {
-		t.Fatal(r)
+	list := e.Ask(eight, `{"msgType":8}`)
+	want := []any{map[string]any{"USERID": 6.0, "name": name(t, sp, 6), "online": false}}
+	if !reflect.DeepEqual(list["friends"], want) {
+		t.Fatalf("friends: %v, not %v", list["friends"], want)
 	}
-	t.Log(e.Ask(eight, `{"msgType":8}`))
-	t.Log(e.Ask(eight, `{"msgType":14}`))
-	t.Log(e.Ask(eight, `{"msgType":16,"TOID":6,"after":1}`))
-	t.Log(e.Ask(eight, `{"msgType":15,"keyword":"1"}`))
-	t.Log(e.Ask(six, `{"msgType":12,"name":"cpp","description":"cpp group."}`))
-	t.Log(e.Ask(eight, `{"msgType":10,"GROUPID":1}`))
-	t.Log(e.Ask(eight, `{"msgType":9,"GROUPID":1,"msg":"hi","id":"x"}`))
-	t.Log(e.Ask(eight, `{"msgType":9,"GROUPID":1,"msg":"hi","id":"x"}`))
-	t.Log(e.Ask(eight, `{"msgType":9,"GROUPID":1,"msg":"ho","id":"x"}`))
-	t.Log(e.Ask(eight, `{"msgType":9,"GROUPID":2,"msg":"ho","id":"x"}`))
-	t.Log(e.Ask(eight, `{"msgType":3}`))
+}
+
+func name(t *testing.T, sp *workertest.Space, user int) (name string) {
+	t.Helper()
+	if err := sp.DB.QueryRow("SELECT name FROM users WHERE id = ?", user).Scan(&name); err != nil {
+		t.Fatal(err)
+	}
+	return name
 }

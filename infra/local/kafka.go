@@ -49,7 +49,10 @@ func StartKafka(ctx context.Context, o Options, c KafkaConfig) (*Kafka, error) {
 		kfake.WithLogger(log),
 		// Retention is looked at hourly by default: too seldom for a topic
 		// whose retention is given in minutes.
-		kfake.BrokerConfigs(map[string]string{"log.cleaner.backoff.ms": "1000"}),
+		kfake.BrokerConfigs(map[string]string{
+			"log.cleaner.backoff.ms":       "1000",
+			"group.min.session.timeout.ms": "1000", // so that a dead consumer is noticed soon
+		}),
 	}
 	if c.SyncWrites {
 		opts = append(opts, kfake.SyncWrites())
