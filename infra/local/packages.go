@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -12,17 +11,13 @@ import (
 	"strings"
 )
 
-// manifest marks a complete tree and lists the packages in it.
-const manifest = ".packages"
-
 // aptCache holds private copies of packages for one release of a distribution
 // and one architecture.
 type aptCache struct {
-	host     host
-	dir      string
-	aptGet   string
-	dpkgDeb  string
-	progress func(string)
+	treeCache
+	host    host
+	aptGet  string
+	dpkgDeb string
 }
 
 // fetched returns the folder of the unpacked package, with everything it
@@ -33,37 +28,9 @@ func (h host) fetched(ctx context.Context, o Options, pkg string, valid func(roo
 	if err != nil {
 		return "", err
 	}
-	root := filepath.Join(c.dir, pkg)
-	usable := func() bool {
-		_, err := os.Stat(filepath.Join(root, manifest))
-		return err == nil && valid(root) == nil
-	}
-	if usable() {
-		return root, nil
-	}
-	if err := os.MkdirAll(c.dir, 0o755); err != nil {
-		return "", err
-	}
-	lock, err := openLock(filepath.Join(c.dir, "lock"))
-	if err != nil {
-		return "", err
-	}
-	defer lock.Close() //nolint:errcheck // closing releases the lock
-	if ok, err := tryLock(lock); err != nil {
-		return "", err
-	} else if !ok {
-		c.progress("waiting for another process that fetches packages")
-		if err := waitLock(ctx, lock); err != nil {
-			return "", err
-		}
-	}
-	if usable() { // another process was faster
-		return root, nil
-	}
-	if err := c.fetch(ctx, pkg, root, valid); err != nil {
-		return "", fmt.Errorf("fetching %s: %w", pkg, err)
-	}
-	return root, nil
+	return c.tree(ctx, pkg, valid, func(ctx context.Context, tmp, root string) ([]string, error) {
+		return c.unpack(ctx, pkg, tmp, root)
+	})
 }
 
 // aptCache says where this machine's private copies go, and fails where there
@@ -73,7 +40,7 @@ func (h host) aptCache(o Options) (*aptCache, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &aptCache{host: h, progress: o.Progress}
+	c := &aptCache{host: h}
 	var ok bool
 	if c.aptGet, ok = h.lookup("apt-get"); !ok {
 		return nil, errors.New("no apt-get to fetch it with")
@@ -81,19 +48,8 @@ func (h host) aptCache(o Options) (*aptCache, error) {
 	if c.dpkgDeb, ok = h.lookup("dpkg-deb"); !ok {
 		return nil, errors.New("no dpkg-deb to unpack it with")
 	}
-	dir := o.Cache
-	if dir == "" {
-		base, err := os.UserCacheDir()
-		if err != nil {
-			return nil, err
-		}
-		dir = filepath.Join(base, "sponge")
-	}
-	if dir, err = filepath.Abs(dir); err != nil {
-		return nil, err
-	}
-	c.dir = filepath.Join(dir, release+"-"+runtime.GOARCH)
-	return c, nil
+	c.treeCache, err = o.cache(release + "-" + runtime.GOARCH)
+	return c, err
 }
 
 // debianRelease returns the name of a Debian-like release, such as "debian-12".
@@ -119,58 +75,24 @@ func debianRelease(osRelease string) (string, error) {
 	return filepath.Base(id + "-" + version), nil
 }
 
-// fetch downloads and unpacks pkg into a folder of its own, which takes root's
-// place when it is complete and valid. The caller holds the cache's lock.
-func (c *aptCache) fetch(ctx context.Context, pkg, root string, valid func(string) error) error {
-	if err := removeAll(filepath.Join(c.dir, pkg+".tmp-*")); err != nil { // of runs that were killed
-		return err
-	}
-	tmp, err := os.MkdirTemp(c.dir, pkg+".tmp-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(tmp) //nolint:errcheck // the next fetch tries again
+// unpack downloads pkg with all that it depends on into tmp, unpacks them into
+// root, and lists them.
+func (c *aptCache) unpack(ctx context.Context, pkg, tmp, root string) ([]string, error) {
 	debs, err := c.download(ctx, pkg, filepath.Join(tmp, "archives"))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	made := filepath.Join(tmp, "root")
-	if err := os.Mkdir(made, 0o755); err != nil {
-		return err
-	}
-	var list strings.Builder
+	var list []string
 	for _, deb := range debs {
 		name := filepath.Base(deb)
 		// The C library must be the one that belongs to this machine's loader.
 		if strings.HasPrefix(name, "libc6_") {
 			continue
 		}
-		if out, err := c.run(ctx, c.dpkgDeb, "--extract", deb, made); err != nil {
-			return fmt.Errorf("unpack %s: %w: %s", name, err, lastLines(out, 1))
+		if out, err := c.run(ctx, c.dpkgDeb, "--extract", deb, root); err != nil {
+			return nil, fmt.Errorf("unpack %s: %w: %s", name, err, lastLines(out, 1))
 		}
-		fmt.Fprintln(&list, strings.TrimSuffix(name, ".deb"))
+		list = append(list, strings.TrimSuffix(name, ".deb"))
 	}
-	if err := os.WriteFile(filepath.Join(made, manifest), []byte(list.String()), 0o644); err != nil {
-		return err
-	}
-	if err := valid(made); err != nil {
-		return err
-	}
-	if err := os.Rename(root, filepath.Join(tmp, "old")); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return os.Rename(made, root)
-}
-
-func removeAll(pattern string) error {
-	paths, err := filepath.Glob(pattern)
-	if err != nil {
-		return err
-	}
-	for _, path := range paths {
-		if err := os.RemoveAll(path); err != nil {
-			return err
-		}
-	}
-	return nil
+	return list, nil
 }

@@ -17,6 +17,27 @@ import (
 // recovery is part of it.
 const startWait = 2 * time.Minute
 
+// service is what all services can do.
+type service interface {
+	// PID returns the id of the service's process.
+	PID() int
+
+	// Done is closed when the service has ended, for whatever reason, and its
+	// directory is free again.
+	Done() <-chan struct{}
+
+	// Err returns why the service ended by itself. It is nil while the service
+	// runs and after Stop or Kill.
+	Err() error
+
+	// Stop ends the service cleanly and waits for that, at most until ctx ends.
+	// Calling it again, also at the same time or after the end, is fine.
+	Stop(ctx context.Context) error
+
+	// Kill ends the service as a crash would, and waits for its end.
+	Kill()
+}
+
 // process is a running server: one child, the goroutine that owns it, and the
 // lock on its directory, which ends with it.
 type process struct {
@@ -31,7 +52,7 @@ type process struct {
 }
 
 // startProcess starts the server and takes over the lock, also on failure. The
-// socket is removed with the server's end. deathSignal is what the kernel
+// socket, if there is one, is removed with the server's end. deathSignal is what the kernel
 // sends to the child when this process dies.
 func startProcess(name string, cmd *exec.Cmd, socket string, deathSignal syscall.Signal, lock *dirLock) (*process, error) {
 	log, err := openLog(filepath.Join(lock.dir, name+".log"))

@@ -2,6 +2,7 @@ package local
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,7 +23,8 @@ type program struct {
 	pkgPath  string         // the executable within that package
 	major    int            // the oldest version that will do
 	minor    int            //
-	versions *regexp.Regexp // finds major and minor in the output of --version
+	flag     string         // what makes it tell its version; "" is --version
+	versions *regexp.Regexp // finds major and minor in what it tells; minor may be empty
 }
 
 // executable is a program that was found, checked, and is ready to run.
@@ -44,12 +46,14 @@ func (e *executable) command(args ...string) *exec.Cmd {
 type host struct {
 	path      []string // folders with executables
 	osRelease string   // the file that names the distribution
+	javaHome  string   // $JAVA_HOME
+	kafkaHome string   // $KAFKA_HOME
 }
 
 // thisHost searches PATH, and where Debian puts servers: ordinary users often
 // lack those folders in their PATH.
 func thisHost() host {
-	h := host{osRelease: "/etc/os-release"}
+	h := host{osRelease: "/etc/os-release", javaHome: os.Getenv("JAVA_HOME"), kafkaHome: os.Getenv("KAFKA_HOME")}
 	usual := []string{"/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"}
 	for _, dir := range append(filepath.SplitList(os.Getenv("PATH")), usual...) {
 		if filepath.IsAbs(dir) { // never run what lies in the working directory
@@ -73,6 +77,28 @@ func (h host) lookup(name string) (string, bool) {
 // private copy of its package, which is fetched when needed. The error wraps
 // ErrUnavailable, and says what to install, unless ctx ended.
 func (h host) find(ctx context.Context, o Options, p program) (*executable, error) {
+	e, err := h.installed(ctx, o, p)
+	if err == nil || ctx.Err() != nil {
+		return e, err
+	}
+	why := err.Error()
+	root, err := h.fetched(ctx, o, p.pkg, func(root string) error {
+		return p.check(ctx, packageExecutable(root, p))
+	})
+	switch {
+	case err == nil:
+		o.Log.Debug("found a program", "program", p.title, "path", root)
+		return packageExecutable(root, p), nil
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	}
+	return nil, fmt.Errorf("%s is %w (%s; %w): install %s or put %s on PATH",
+		p.title, ErrUnavailable, why, err, p.pkg, p.names[0])
+}
+
+// installed returns an executable of p that this machine has. The error says
+// why those that were found will not do.
+func (h host) installed(ctx context.Context, o Options, p program) (*executable, error) {
 	var why []string
 	for _, name := range p.names {
 		path, ok := h.lookup(name)
@@ -96,20 +122,7 @@ func (h host) find(ctx context.Context, o Options, p program) (*executable, erro
 	if len(why) == 0 {
 		why = append(why, "no "+strings.Join(p.names, " or ")+" on PATH")
 	}
-
-	root, err := h.fetched(ctx, o, p.pkg, func(root string) error {
-		return p.check(ctx, packageExecutable(root, p))
-	})
-	switch {
-	case err == nil:
-		o.Log.Debug("found a program", "program", p.title, "path", root)
-		return packageExecutable(root, p), nil
-	case ctx.Err() != nil:
-		return nil, ctx.Err()
-	}
-	why = append(why, err.Error())
-	return nil, fmt.Errorf("%s is %w (%s): install %s or put %s on PATH",
-		p.title, ErrUnavailable, strings.Join(why, "; "), p.pkg, p.names[0])
+	return nil, errors.New(strings.Join(why, "; "))
 }
 
 func systemExecutable(path, name string) (*executable, error) {
@@ -144,7 +157,7 @@ func (p program) check(ctx context.Context, e *executable) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	var out bytes.Buffer
-	cmd := e.command("--version")
+	cmd := e.command(cmp.Or(p.flag, "--version"))
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := runCommand(ctx, cmd); err != nil {
 		if missing := missingLibraries(ctx, e); len(missing) > 0 {
@@ -157,7 +170,7 @@ func (p program) check(ctx context.Context, e *executable) error {
 		return fmt.Errorf("%s is no %s: it says %q", e.path, p.title, lastLines(out.Bytes(), 1))
 	}
 	major, errMajor := strconv.Atoi(string(m[1]))
-	minor, errMinor := strconv.Atoi(string(m[2]))
+	minor, errMinor := strconv.Atoi("0" + string(m[2]))
 	if err := errors.Join(errMajor, errMinor); err != nil {
 		return fmt.Errorf("version of %s: %w", e.path, err)
 	}

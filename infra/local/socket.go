@@ -40,8 +40,11 @@ func socketPath(dir, name string) (string, error) {
 }
 
 // removeSocket removes what socketPath made room for: the socket, and its
-// folder if that is not dir.
+// folder if that is not dir. An empty path is none.
 func removeSocket(path, dir string) {
+	if path == "" {
+		return
+	}
 	_ = os.Remove(path) // the server has mostly done so itself
 	if parent := filepath.Dir(path); parent != dir {
 		_ = os.Remove(parent)

@@ -103,8 +103,9 @@ func (s SealKey) Seal(raw []byte) ([]byte, error) {
 
 // Open returns the raw JSON value within a sealed one, or ErrSealed.
 func (k *WorkerKey) Open(sealed []byte) ([]byte, error) {
-	text, ok := bytes.CutPrefix(sealed, []byte(sealedPrefix))
-	if text, ok = bytes.CutSuffix(text, []byte{'"'}); !ok {
+	text, begun := bytes.CutPrefix(sealed, []byte(sealedPrefix))
+	text, ended := bytes.CutSuffix(text, []byte{'"'})
+	if !begun || !ended {
 		return nil, ErrSealed
 	}
 	b, err := base64.RawURLEncoding.AppendDecode(nil, text)

@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"unicode/utf8"
@@ -113,22 +114,7 @@ func serverOwned(key []byte) bool {
 // isSecret reports whether a key, in whatever case, names something that no
 // topic, log or archive may hold.
 func isSecret(key []byte) bool {
-	switch len(key) {
-	case len("password"):
-		return foldEqual(key, "password")
-	case len("token"):
-		return foldEqual(key, "token")
-	}
-	return false
-}
-
-func foldEqual(key []byte, lower string) bool {
-	for i := range len(lower) {
-		if key[i]|0x20 != lower[i] {
-			return false
-		}
-	}
-	return true
+	return bytes.EqualFold(key, []byte("password")) || bytes.EqualFold(key, []byte("token"))
 }
 
 // Span is a range of a frame's bytes.
@@ -163,7 +149,7 @@ func (f *Frame) Parse(b []byte) (n int, err error) {
 		return 0, err
 	}
 	if !utf8.Valid(b[:p.i]) {
-		return 0, &SyntaxError{Offset: p.i, Reason: "the frame is not valid UTF-8"}
+		return 0, &SyntaxError{Offset: invalidAt(b), Reason: "the frame is not valid UTF-8"}
 	}
 	f.Bytes = b[:p.i]
 	if f.twice != FieldType {
@@ -172,6 +158,17 @@ func (f *Frame) Parse(b []byte) (n int, err error) {
 		}
 	}
 	return p.i, nil
+}
+
+// invalidAt is where b, which is not valid UTF-8, ceases to be.
+func invalidAt(b []byte) int {
+	for i := 0; ; {
+		r, n := utf8.DecodeRune(b[i:])
+		if r == utf8.RuneError && n <= 1 {
+			return i
+		}
+		i += n
+	}
 }
 
 // parser walks one object. A bit for each open level says whether the level is
@@ -399,7 +396,7 @@ func (p *parser) str() (escaped bool, err error) {
 				}
 				i += 6
 			default:
-				p.i = i
+				p.i = i + 1
 				return false, p.fail("not JSON: unknown escape in a string")
 			}
 		case c < 0x20:
@@ -468,6 +465,7 @@ func (p *parser) literal(word string) error {
 			return ErrIncomplete
 		}
 		if p.b[p.i+k] != word[k] {
+			p.i += k
 			return p.fail("not JSON: unknown word")
 		}
 	}

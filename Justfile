@@ -1,0 +1,23 @@
+# Every recipe is something that .ci/run calls, too.
+
+# List the recipes.
+default:
+    @just --list
+
+# Everything that must hold before a change lands.
+ci:
+    bash .ci/run
+
+# Run a whole cluster on this machine.
+up *ARGS:
+    go run ./cmd/sponge up {{ARGS}}
+
+# The tests, on private services.
+test:
+    go test -race -timeout 20m ./...
+
+# Format, vet and staticcheck.
+lint:
+    gofmt -l .
+    go vet ./...
+    go tool staticcheck ./...

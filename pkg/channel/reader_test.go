@@ -1,0 +1,205 @@
+package channel_test
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/goleak"
+
+	"sponge/infra/local"
+	"sponge/pkg/channel"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const patience = 10 * time.Second
+
+func startRedis(t *testing.T) (*local.Redis, *redis.Options) {
+	t.Helper()
+	r, err := local.StartRedis(t.Context(), local.Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Stop(context.Background()) })
+	opts, err := redis.ParseURL(r.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r, opts
+}
+
+// listener collects what a Reader delivers.
+type listener struct {
+	mu      sync.Mutex
+	entries []string
+	losses  []string
+	changed chan struct{}
+}
+
+func (l *listener) note(to *[]string, s string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	*to = append(*to, s)
+	select {
+	case l.changed <- struct{}{}:
+	default:
+	}
+}
+
+// await waits until ok holds of the entries and losses.
+func (l *listener) await(t *testing.T, what string, ok func(entries, losses []string) bool) {
+	t.Helper()
+	deadline := time.After(patience)
+	for {
+		l.mu.Lock()
+		done := ok(l.entries, l.losses)
+		l.mu.Unlock()
+		if done {
+			return
+		}
+		select {
+		case <-l.changed:
+		case <-deadline:
+			t.Fatalf("not in time: %s; entries %q, losses %q", what, l.entries, l.losses)
+		}
+	}
+}
+
+func startReader(t *testing.T, opts *redis.Options) (*channel.Reader, *listener, *redis.Client) {
+	t.Helper()
+	l := &listener{changed: make(chan struct{}, 1)}
+	r := channel.NewReader(channel.ReaderConfig{
+		Redis: opts, Namespace: "ns.", Node: "a:1",
+		Entry: func(b []byte) { l.note(&l.entries, string(b)) },
+		Read:  func() {},
+		Lost:  func(reason string) { l.note(&l.losses, reason) },
+	})
+	if err := r.Create(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() { r.Run(ctx) })
+	client := redis.NewClient(opts)
+	t.Cleanup(func() {
+		cancel()
+		r.Close()
+		wg.Wait()
+		client.Close()
+	})
+	return r, l, client
+}
+
+func add(t *testing.T, c *redis.Client, id, data string) {
+	t.Helper()
+	err := c.XAdd(t.Context(), &redis.XAddArgs{Stream: channel.Key("ns.", "a:1"), NoMkStream: true, ID: id, Values: []string{channel.Field, data}}).Err()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func got(want ...string) func(entries, losses []string) bool {
+	return func(entries, _ []string) bool { return slices.Equal(entries, want) }
+}
+
+func lost(reason string) func(entries, losses []string) bool {
+	return func(_, losses []string) bool {
+		return slices.ContainsFunc(losses, func(s string) bool { return strings.Contains(s, reason) })
+	}
+}
+
+func TestReaderFollowsTheStream(t *testing.T) {
+	t.Parallel()
+	_, opts := startRedis(t)
+	r, l, client := startReader(t, opts)
+	for _, s := range []string{"one", "two", "three"} {
+		add(t, client, "0-*", s)
+	}
+	l.await(t, "three entries", got("one", "two", "three"))
+	if gone, err := r.Renew(t.Context()); gone || err != nil {
+		t.Errorf("Renew: %v, %v", gone, err)
+	}
+	if ttl := client.TTL(t.Context(), channel.Key("ns.", "a:1")).Val(); ttl < 50*time.Second {
+		t.Errorf("the stream lives for %v", ttl)
+	}
+	l.await(t, "no loss", func(_, losses []string) bool { return len(losses) == 0 })
+}
+
+func TestReaderNoticesAGap(t *testing.T) {
+	t.Parallel()
+	_, opts := startRedis(t)
+	_, l, client := startReader(t, opts)
+	add(t, client, "0-*", "one")
+	l.await(t, "the first entry", got("one"))
+	add(t, client, "0-9", "nine") // 0-3 to 0-8 were trimmed, it seems
+	l.await(t, "the gap", lost("do not follow"))
+	add(t, client, "0-*", "ten")
+	l.await(t, "reading on", got("one", "nine", "ten"))
+}
+
+func TestReaderReadsOnAfterACut(t *testing.T) {
+	t.Parallel()
+	_, opts := startRedis(t)
+	_, l, client := startReader(t, opts)
+	add(t, client, "0-*", "one")
+	l.await(t, "the first entry", got("one"))
+	if err := client.ClientKillByFilter(t.Context(), "TYPE", "normal", "SKIPME", "yes").Err(); err != nil {
+		t.Fatal(err)
+	}
+	add(t, client, "0-*", "two")
+	l.await(t, "the second entry", got("one", "two"))
+	l.await(t, "no loss", func(_, losses []string) bool { return len(losses) == 0 })
+}
+
+func TestReaderMakesALostStreamAgain(t *testing.T) {
+	t.Parallel()
+	_, opts := startRedis(t)
+	r, l, client := startReader(t, opts)
+	for range 5 {
+		add(t, client, "0-*", "old")
+	}
+	l.await(t, "five entries", got("old", "old", "old", "old", "old"))
+	if err := client.FlushAll(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if gone, err := r.Renew(t.Context()); !gone || err != nil {
+		t.Fatalf("Renew: %v, %v", gone, err)
+	}
+	add(t, client, "0-*", "new")
+	l.await(t, "an entry of the new stream", got("old", "old", "old", "old", "old", "new"))
+}
+
+func TestReaderNoticesAnotherServer(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	server, err := local.StartRedis(t.Context(), local.Options{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	opts, err := redis.ParseURL(server.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, l, client := startReader(t, opts)
+	add(t, client, "0-*", "one")
+	l.await(t, "the first entry", got("one"))
+	if err := server.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	server, err = local.StartRedis(t.Context(), local.Options{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { server.Stop(context.Background()) })
+	l.await(t, "the restart", lost("another server"))
+	if gone, err := r.Renew(t.Context()); !gone || err != nil {
+		t.Fatalf("Renew: %v, %v", gone, err)
+	}
+	add(t, client, "0-*", "two")
+	l.await(t, "an entry of the new stream", got("one", "two"))
+}

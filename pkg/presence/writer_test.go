@@ -1,0 +1,99 @@
+package presence_test
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/goleak"
+
+	"sponge/infra/local"
+	"sponge/pkg/presence"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestWriterAndReader(t *testing.T) {
+	t.Parallel()
+	server, err := local.StartRedis(t.Context(), local.Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { server.Stop(context.Background()) })
+	opts, err := redis.ParseURL(server.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := redis.NewClient(opts)
+	t.Cleanup(func() { client.Close() })
+	ctx := t.Context()
+
+	// places reads with a fresh Reader, which believes no lease of old.
+	places := func(user int64) []presence.Place {
+		t.Helper()
+		out, err := presence.NewReader(client, "ns.").Places(ctx, []int64{user})
+		if err != nil {
+			t.Fatal(err)
+		}
+		slices.SortFunc(out[0], func(a, b presence.Place) int { return int(a.Conn) - int(b.Conn) })
+		return out[0]
+	}
+	w := presence.NewWriter(client, "ns.", "a:1")
+	write := func(changes ...presence.Change) {
+		t.Helper()
+		if err := w.Write(ctx, changes); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	write(presence.Change{User: 6, Conn: 1, There: true})
+	if got := places(6); len(got) != 0 {
+		t.Errorf("without a lease: %v", got)
+	}
+	if there, err := w.Renew(ctx); there || err != nil {
+		t.Errorf("first Renew: %v, %v", there, err)
+	}
+	if there, err := w.Renew(ctx); !there || err != nil {
+		t.Errorf("second Renew: %v, %v", there, err)
+	}
+	write(presence.Change{User: 6, Conn: 2, There: true}, presence.Change{User: 7, Conn: 3, There: true})
+	if got, want := places(6), []presence.Place{{Node: "a:1", Conn: 1}, {Node: "a:1", Conn: 2}}; !slices.Equal(got, want) {
+		t.Errorf("places of 6: %v, want %v", got, want)
+	}
+	if ttl := client.TTL(ctx, presence.UserKey("ns.", 6)).Val(); ttl < presence.Refresh || ttl > presence.EntryTime {
+		t.Errorf("an entry lives for %v", ttl)
+	}
+	if ttl := client.TTL(ctx, presence.NodeKey("ns.", "a:1")).Val(); ttl <= 0 || ttl > presence.LeaseTime {
+		t.Errorf("the lease lives for %v", ttl)
+	}
+
+	// In order: there and gone again is gone.
+	write(presence.Change{User: 6, Conn: 1}, presence.Change{User: 6, Conn: 2}, presence.Change{User: 6, Conn: 4, There: true}, presence.Change{User: 6, Conn: 4})
+	if got := places(6); len(got) != 0 {
+		t.Errorf("after the removal: %v", got)
+	}
+	if err := w.Remove(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if got := places(7); len(got) != 0 {
+		t.Errorf("without the node: %v", got)
+	}
+}
+
+func TestWriterFails(t *testing.T) {
+	t.Parallel()
+	client := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1", MaxRetries: -1, DialTimeout: time.Second})
+	defer client.Close()
+	w := presence.NewWriter(client, "", "a:1")
+	if _, err := w.Renew(t.Context()); err == nil {
+		t.Error("Renew succeeds without Redis")
+	}
+	if err := w.Write(t.Context(), []presence.Change{{User: 1, Conn: 1}}); err == nil {
+		t.Error("Write succeeds without Redis")
+	}
+	if err := w.Remove(t.Context()); err == nil {
+		t.Error("Remove succeeds without Redis")
+	}
+}
