@@ -28,6 +28,7 @@ const (
 	fetchMaxBytes     = 8 << 20 // of one response
 	fetchPartMaxBytes = 1 << 20 // of one partition in it
 	fetchWait         = 500 * time.Millisecond
+	fetchWaitFull     = 5 * time.Millisecond // while a full partition may get room
 	fetchRetry        = 200 * time.Millisecond
 )
 
@@ -80,14 +81,6 @@ func (f *Fetcher) Wake() {
 	case f.wake <- struct{}{}:
 	default:
 	}
-}
-
-// Seek sets where the partition is read from next. What was fetched from its
-// old place may still be delivered once.
-func (f *Fetcher) Seek(partition int, offset int64) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.next[partition] = offset
 }
 
 // Forget stops fetching a partition.
@@ -225,11 +218,16 @@ func (s *fetchSession) request(sink Sink) (req *fetchAPI.Request, any bool) {
 		clear(s.asked)
 	}
 	var one fetchAPI.RequestPartition
+	wait := fetchWait
 	s.f.mu.Lock()
 	for _, p := range s.partitions {
 		next, ok := s.f.next[p]
 		asked, inSession := s.asked[p]
-		if !ok || sink.Full(p) {
+		full := ok && sink.Full(p)
+		if full {
+			wait = fetchWaitFull
+		}
+		if !ok || full {
 			if inSession {
 				forgotten = append(forgotten, int32(p))
 				delete(s.asked, p)
@@ -248,7 +246,7 @@ func (s *fetchSession) request(sink Sink) (req *fetchAPI.Request, any bool) {
 	if any && len(topic.Partitions) == 0 {
 		topic.Partitions = append(topic.Partitions, one) // kafka-go finds the broker by a partition
 	}
-	req = &fetchAPI.Request{ReplicaID: -1, MaxWaitTime: int32(fetchWait / time.Millisecond), MinBytes: 1,
+	req = &fetchAPI.Request{ReplicaID: -1, MaxWaitTime: int32(wait / time.Millisecond), MinBytes: 1,
 		MaxBytes: fetchMaxBytes, SessionID: s.id, SessionEpoch: s.epoch, Topics: []fetchAPI.RequestTopic{topic}}
 	if len(forgotten) > 0 && s.epoch > 0 {
 		req.ForgottenTopics = []fetchAPI.RequestForgottenTopic{{Topic: s.f.cfg.Topic, Partitions: forgotten}}
@@ -284,7 +282,7 @@ func (s *fetchSession) take(p *fetchAPI.ResponsePartition, sink Sink) error {
 		return nil
 	}
 	s.f.mu.Lock()
-	if s.f.next[id] != next { // Seek or Forget came between
+	if s.f.next[id] != next { // Forget came between
 		s.f.mu.Unlock()
 		return nil
 	}
