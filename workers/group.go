@@ -156,7 +156,7 @@ func (g *group) work(ctx context.Context, gen *queue.Generation, parts []*partit
 		presence: presence.NewReader(g.redis, g.cfg.Namespace), db: g.db, journal: g.journal,
 		metrics: g.metrics, log: g.log}
 	a.start(announced)
-	l := &lane{topic: g.topic, handler: g.handler, maxBatch: g.maxBatch, deadMax: g.cfg.DeadInRow, db: g.db, key: g.key,
+	l := &lane{topic: g.topic, handler: g.handler, maxBatch: g.maxBatch, deadMax: g.cfg.DeadInRow, db: g.db, parser: newParser(g.key),
 		in: in, forget: fetcher.Forget, announce: a, dead: g.dead, metrics: g.metrics, log: g.log}
 	in.lost = func(id int, err error) { l.lost(id, err) }
 

@@ -10,7 +10,6 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 
-	"sponge/pkg/keys"
 	"sponge/pkg/protocol"
 	"sponge/pkg/queue"
 )
@@ -32,7 +31,7 @@ type lane struct {
 	maxBatch int
 	deadMax  int
 	db       *sql.DB
-	key      *keys.WorkerKey
+	parser   *parser
 	in       *inbox
 	forget   func(partition int) // stops fetching it
 	announce *announcer
@@ -87,7 +86,13 @@ func (l *lane) idle(ctx context.Context, tick *time.Ticker, wait time.Duration) 
 
 func (l *lane) batch(ctx context.Context, batch []taken) {
 	now := time.Now()
-	var frames, old []*Frame
+	n := 0
+	for _, t := range batch {
+		n += len(t.messages)
+	}
+	slab := make([]Frame, n)
+	frames := make([]*Frame, 0, n)
+	var old []*Frame
 	for _, t := range batch {
 		for i := range t.messages {
 			m := &t.messages[i]
@@ -96,12 +101,18 @@ func (l *lane) batch(ctx context.Context, batch []taken) {
 					l.stop(t.part, ErrOtherTopic)
 					break
 				}
-				if m.Offset >= t.part.announce {
-					old = append(old, newFrame(t.part, m, l.key, now))
+				if m.Offset < t.part.announce {
+					continue
 				}
-				continue
 			}
-			frames = append(frames, newFrame(t.part, m, l.key, now))
+			f := &slab[0]
+			slab = slab[1:]
+			l.parser.parse(f, t.part, m, now)
+			if m.Offset < t.part.next {
+				old = append(old, f)
+			} else {
+				frames = append(frames, f)
+			}
 		}
 	}
 	if len(old) > 0 {

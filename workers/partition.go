@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"sponge/pkg/envelope"
 	"sponge/pkg/keys"
 	"sponge/pkg/queue"
 )
@@ -167,25 +168,60 @@ func (in *inbox) drop(p *partition) {
 	p.stopped.Store(true)
 }
 
-// newFrame parses a record. A record that is no frame is marked broken, and
+// parser makes frames of records. It remembers which proofs hold: all frames
+// of a connection carry the same one. Not safe for concurrent use.
+type parser struct {
+	key    *keys.WorkerKey
+	intern envelope.Interner
+	held   map[keys.Proof]place
+}
+
+// place is the connection that a proof holds for.
+type place struct {
+	node string
+	conn uint64
+}
+
+// maxHeld bounds the proofs that are remembered; beyond it begins anew.
+const maxHeld = 1 << 16
+
+func newParser(key *keys.WorkerKey) *parser {
+	return &parser{key: key, intern: envelope.Interner{}, held: map[keys.Proof]place{}}
+}
+
+// parse fills f from a record. A record that is no frame is marked broken, and
 // becomes its own fault when the batch is handled.
-func newFrame(p *partition, m *queue.Message, key *keys.WorkerKey, now time.Time) *Frame {
-	f := &Frame{Partition: p.id, Offset: m.Offset, key: m.Key, header: m.Header, size: messageSize(m)}
-	if err := f.Envelope.Parse(m.Header); err != nil {
+func (pr *parser) parse(f *Frame, p *partition, m *queue.Message, now time.Time) {
+	f.Partition, f.Offset, f.key, f.header, f.size = p.id, m.Offset, m.Key, m.Header, messageSize(m)
+	if err := f.Envelope.ParseInterned(m.Header, pr.intern); err != nil {
 		f.Bytes, f.broken = m.Value, &brokenError{err}
-		return f
+		return
 	}
 	if n, err := f.Parse(m.Value); err != nil || n != len(m.Value) || !f.Type.Known() {
 		if err == nil {
 			err = errNoFrame
 		}
 		f.Bytes, f.broken = m.Value, &brokenError{err}
-		return f
+		return
 	}
-	if proof := f.Envelope.Proof; proof != nil && key.Check(proof, f.Envelope.Node, f.Envelope.Conn, now) == nil {
+	if proof := f.Envelope.Proof; proof != nil && pr.holds(proof, &f.Envelope, now) {
 		f.User, f.Session = proof.User(), proof.Session()
 	}
-	return f
+}
+
+func (pr *parser) holds(proof *keys.Proof, e *envelope.Envelope, now time.Time) bool {
+	at := place{e.Node, e.Conn}
+	if known, ok := pr.held[*proof]; ok && known == at && !now.After(proof.Expiry()) {
+		return true
+	}
+	if pr.key.Check(proof, e.Node, e.Conn, now) != nil {
+		return false
+	}
+	if len(pr.held) >= maxHeld {
+		clear(pr.held)
+	}
+	pr.held[*proof] = at
+	return true
 }
 
 // message is the record that f was made from.

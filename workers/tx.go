@@ -34,7 +34,13 @@ const maxList = 128
 // lane. Not safe for concurrent use.
 type session struct {
 	conn  *sql.Conn
-	stmts map[string]*sql.Stmt
+	stmts map[statement]*sql.Stmt
+}
+
+// statement is a query whose {} stands for n items; n is 0 where it has none.
+type statement struct {
+	query, item string
+	n           int
 }
 
 // lockWait and idleWait bound how long a frozen worker holds its locks: MySQL
@@ -60,7 +66,7 @@ func openSession(ctx context.Context, db *sql.DB) (*session, error) {
 			return nil, fmt.Errorf("%s: %w", set, err)
 		}
 	}
-	return &session{conn: conn, stmts: map[string]*sql.Stmt{}}, nil
+	return &session{conn: conn, stmts: map[statement]*sql.Stmt{}}, nil
 }
 
 // discard closes the connection itself, not only hands it back: whatever
@@ -72,15 +78,20 @@ func (s *session) discard(log *slog.Logger) {
 	}
 }
 
-func (s *session) prepared(ctx context.Context, query string) (*sql.Stmt, error) {
-	if st := s.stmts[query]; st != nil {
+func (s *session) prepared(ctx context.Context, what statement) (*sql.Stmt, error) {
+	if st := s.stmts[what]; st != nil {
 		return st, nil
 	}
-	st, err := s.conn.PrepareContext(ctx, query)
-	if err == nil {
-		s.stmts[query] = st
+	query := what.query
+	if what.n > 0 {
+		query = strings.Replace(query, "{}", repeat(what.item, what.n), 1)
 	}
-	return st, err
+	st, err := s.conn.PrepareContext(ctx, query)
+	if err != nil {
+		return nil, fmt.Errorf("prepare %.80q: %w", query, err)
+	}
+	s.stmts[what] = st
+	return st, nil
 }
 
 // Tx is the batch's transaction, as handlers see it. Statements are prepared
@@ -95,18 +106,26 @@ type Tx struct {
 
 // Exec runs a statement.
 func (t *Tx) Exec(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	st, err := t.s.prepared(ctx, query)
+	return t.exec(ctx, statement{query: query}, args)
+}
+
+func (t *Tx) exec(ctx context.Context, what statement, args []any) (sql.Result, error) {
+	st, err := t.s.prepared(ctx, what)
 	if err != nil {
-		return nil, fmt.Errorf("prepare %.60q: %w", query, err)
+		return nil, err
 	}
 	return st.ExecContext(ctx, args...)
 }
 
 // Query runs a query and calls row for each of its rows.
 func (t *Tx) Query(ctx context.Context, query string, args []any, row func(scan func(...any) error) error) error {
-	st, err := t.s.prepared(ctx, query)
+	return t.query(ctx, statement{query: query}, args, row)
+}
+
+func (t *Tx) query(ctx context.Context, what statement, args []any, row func(scan func(...any) error) error) error {
+	st, err := t.s.prepared(ctx, what)
 	if err != nil {
-		return fmt.Errorf("prepare %.60q: %w", query, err)
+		return err
 	}
 	rows, err := st.QueryContext(ctx, args...)
 	if err != nil {
@@ -146,7 +165,7 @@ func In[K any](ctx context.Context, t *Tx, query, item string, before []any, lis
 		for i := range n {
 			a = args(a, piece[min(i, len(piece)-1)])
 		}
-		if err := t.Query(ctx, strings.Replace(query, "{}", repeat(item, n), 1), a, row); err != nil {
+		if err := t.query(ctx, statement{query, item, n}, a, row); err != nil {
 			return err
 		}
 	}
@@ -170,7 +189,7 @@ func Insert[K any](ctx context.Context, t *Tx, query, item string, list []K, arg
 			a = args(a, k)
 		}
 		list = list[n:]
-		if _, err := t.Exec(ctx, strings.Replace(query, "{}", repeat(item, n), 1), a...); err != nil {
+		if _, err := t.exec(ctx, statement{query, item, n}, a); err != nil {
 			return err
 		}
 	}

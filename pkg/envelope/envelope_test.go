@@ -110,10 +110,10 @@ func TestVersion1(t *testing.T) {
 	}{
 		{full, "01" + "02" + "000102030405060708090a0b0c0d0e0f" +
 			"0b" + hex.EncodeToString([]byte("edge:0a1b2c")) + // node
-			"ac02" + "07" + "82b9f4ebc831" + // connection 300, request 7, arrival
+			"ac02" + "07" + "c2f9ffbac831" + // connection 300, request 7, arrival
 			"0e" + hex.EncodeToString([]byte("127.0.0.1:4242")) +
 			"01" + strings.Repeat("ab", 48) + // proof
-			"81b9f4ebc831" + // since
+			"c1f9ffbac831" + // since
 			"02" + "06080c02" + "00070101"}, // ranges: u:6:8 12 to 14, g:7 1 to 2
 		{bare, "01" + "00" + strings.Repeat("00", 16) + "00" + "00" + "00" + "00" + "00" + "00" + "00" + "00"},
 	} {

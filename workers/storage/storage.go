@@ -92,9 +92,10 @@ func (Handler) Recall(ctx context.Context, tx *workers.Tx, frames []*workers.Fra
 	if err != nil {
 		return nil, err
 	}
+	a := newArena(chats)
 	for _, c := range chats {
 		if m, ok := stored[c.key()]; ok && m.hash == c.frame.ContentHash() {
-			b.outcomes[c.index] = c.success(m.seq, m.sentAt, c.frame.AppendBody(nil, c.frame.User))
+			b.outcomes[c.index] = c.success(a, m.seq, m.sentAt, c.frame.AppendBody(nil, c.frame.User))
 		}
 	}
 	return b.outcomes, nil

@@ -59,7 +59,7 @@ func (s *Services) start(ctx context.Context, dir string) (err error) {
 	if s.Redis, err = local.StartRedis(ctx, options("redis")); err != nil {
 		return err
 	}
-	s.Kafka, err = local.StartKafka(ctx, options("kafka"), local.KafkaConfig{})
+	s.Kafka, err = local.StartTestKafka(ctx, options("kafka"))
 	return err
 }
 
