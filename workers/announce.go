@@ -50,11 +50,14 @@ type announcer struct {
 	done   map[int]int64 // guarded by mu: announced and in sponge.journal, by partition
 	saved  map[int]int64 // guarded by mu: what applied.announced holds
 	halves map[*job]bool // guarded by mu: one of the two is done
+
+	settled chan struct{} // holds one when halves has become empty
 }
 
 // start readies the announcer: results below the offsets in from are out.
 func (a *announcer) start(from map[int]int64) {
 	a.jobs = make(chan *job, announceQueue)
+	a.settled = make(chan struct{}, 1)
 	a.done, a.saved, a.halves = map[int]int64{}, map[int]int64{}, map[*job]bool{}
 	for p, offset := range from {
 		a.done[p], a.saved[p] = offset, offset
@@ -69,11 +72,15 @@ func (a *announcer) add(ctx context.Context, j *job) error {
 		a.half(j)
 	}
 	select {
-	case a.jobs <- j:
+	case a.jobs <- j: // also after ctx has ended: the announcer goes on for lastWords
 		return nil
-	case <-ctx.Done():
-		return nil // the next owner announces it
+	default:
 	}
+	select {
+	case a.jobs <- j:
+	case <-ctx.Done(): // the next owner announces it
+	}
+	return nil
 }
 
 // half notes that the results or the journal row of a job are out; both make
@@ -85,7 +92,12 @@ func (a *announcer) half(j *job) {
 		a.halves[j] = true
 		return
 	}
-	delete(a.halves, j)
+	if delete(a.halves, j); len(a.halves) == 0 {
+		select {
+		case a.settled <- struct{}{}:
+		default:
+		}
+	}
 	for p, end := range j.ends {
 		a.done[p] = max(a.done[p], end)
 	}
@@ -142,7 +154,26 @@ func (a *announcer) run(ctx context.Context) {
 		}
 		a.metrics.stage(a.topic, "announce", started)
 	}
+	a.settle(ctx)
 	a.save(ctx)
+}
+
+// settle waits for the journal rows of what was announced to be in Kafka, so
+// that the next owner has nothing to announce again.
+func (a *announcer) settle(ctx context.Context) {
+	for {
+		a.mu.Lock()
+		left := len(a.halves)
+		a.mu.Unlock()
+		if left == 0 {
+			return
+		}
+		select {
+		case <-a.settled:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // lingering is a context that ends d after ctx.

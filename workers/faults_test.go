@@ -187,6 +187,17 @@ func TestNextOwnerAnnouncesAgainWhatWasApplied(t *testing.T) {
 	if reply := e.Ask(one, chatFrame(2, "next")); reply["seq"].(float64) != 2 {
 		t.Fatalf("the next message is %v", reply)
 	}
+	numbers := map[string]int{}
+	for _, m := range readTopic(t, sp, protocol.TopicJournal, 5) {
+		var row struct{ Number json.Number }
+		if err := json.Unmarshal(m.Value, &row); err != nil {
+			t.Fatal(err)
+		}
+		numbers[row.Number.String()]++
+	}
+	if len(numbers) != 3 { // the first two were published twice
+		t.Fatalf("journal rows in the topic: %v", numbers)
+	}
 	if n := sp.Int(t, "SELECT COUNT(*) FROM messages"); n != 2 {
 		t.Fatalf("%d messages are stored: what was refused must not be applied when it is announced again", n)
 	}

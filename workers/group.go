@@ -53,6 +53,9 @@ func (g *group) serve(ctx context.Context, gen *queue.Generation) {
 	for ctx.Err() == nil {
 		parts, err := g.takeOver(ctx, gen.Partitions)
 		if err == nil {
+			err = g.publishMissing(ctx, parts)
+		}
+		if err == nil {
 			g.work(ctx, gen, parts)
 			return
 		}

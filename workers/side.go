@@ -2,9 +2,12 @@ package workers
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
+	"slices"
 	"time"
 
 	"sponge/pkg/protocol"
@@ -26,7 +29,7 @@ func (w *journalWriter) write(row []byte, done func()) {
 	err := w.producer.Enqueue(w.topic, 0, r, func(_ *queue.Record, err error) {
 		if err != nil {
 			// The row stays in MySQL; what it covers counts as not announced,
-			// so the next owner publishes what is missing.
+			// so the next owner publishes it: see publishMissing.
 			w.log.Error("publish journal row", "error", err)
 			return
 		}
@@ -35,6 +38,79 @@ func (w *journalWriter) write(row []byte, done func()) {
 	if err != nil {
 		w.log.Error("publish journal row", "error", err)
 	}
+}
+
+// journalPage is how many journal rows are looked at at once.
+const journalPage = 100
+
+// publishMissing publishes the journal rows of what was applied but perhaps not
+// announced. Some of them may be in the topic already; they have numbers.
+func (g *group) publishMissing(ctx context.Context, parts []*partition) error {
+	wanted := map[int]*partition{}
+	for _, p := range parts {
+		if p.announce < p.next {
+			wanted[p.id] = p
+		}
+	}
+	before := int64(math.MaxInt64)
+	var found [][]byte // the newest first
+	for len(wanted) > 0 {
+		rows, err := g.journalBefore(ctx, before)
+		if err != nil {
+			return fmt.Errorf("read the journal: %w", err)
+		}
+		if len(rows) == 0 {
+			break
+		}
+		for _, row := range rows {
+			before = row.Number
+			var ranges [][3]int64
+			if err := json.Unmarshal(row.Ranges, &ranges); err != nil {
+				return fmt.Errorf("journal row %d: %w", row.Number, err)
+			}
+			missing := false
+			for _, r := range ranges {
+				p := wanted[int(r[0])]
+				missing = missing || p != nil && r[2] >= p.announce
+				if p != nil && r[1] <= p.announce {
+					delete(wanted, p.id)
+				}
+			}
+			if missing {
+				text, err := json.Marshal(row)
+				if err != nil {
+					return fmt.Errorf("encode journal row: %w", err)
+				}
+				found = append(found, text)
+			}
+		}
+	}
+	for _, row := range slices.Backward(found) {
+		g.journal.write(row, func() {})
+	}
+	return nil
+}
+
+// journalBefore reads a page of the topic's rows, the newest first, backwards
+// through the primary key.
+func (g *group) journalBefore(ctx context.Context, before int64) ([]journalRow, error) {
+	rows, err := g.db.QueryContext(ctx, "SELECT number, topic, rules, ranges, inputs, dead FROM journal"+
+		" WHERE number < ? AND topic = ? ORDER BY number DESC LIMIT ?", before, g.topic.Group(), journalPage)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var out []journalRow
+	for rows.Next() {
+		var r journalRow
+		var ranges, inputs, dead []byte
+		if err := rows.Scan(&r.Number, &r.Topic, &r.Rules, &ranges, &inputs, &dead); err != nil {
+			return nil, err
+		}
+		r.Ranges, r.Inputs, r.Dead = ranges, inputs, dead
+		out = append(out, r)
+	}
+	return out, rows.Err()
 }
 
 // deadLetters keeps frames that no handler could take.

@@ -105,6 +105,7 @@ func openDB(dsn string) (*sql.DB, error) {
 	cfg.MaxAllowedPacket = 0 // ask the server
 	cfg.CheckConnLiveness = true
 	cfg.Timeout = 5 * time.Second
+	cfg.Logger = &mysql.NopLogger{} // every error comes back to the caller, who logs it
 	connector, err := mysql.NewConnector(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("SPONGE_MYSQL: %w", err)

@@ -90,13 +90,15 @@ func (f *Fetcher) Forget(partition int) {
 	delete(f.next, partition)
 }
 
-// Run fetches until ctx ends. Brokers that fail are tried again for ever;
-// every fault is logged.
+// Run fetches until ctx ends. Brokers that fail are tried again for ever.
 func (f *Fetcher) Run(ctx context.Context, sink Sink) {
 	defer f.transport.CloseIdleConnections()
+	var warned damper
 	for ctx.Err() == nil {
 		if err := f.round(ctx, sink); err != nil && ctx.Err() == nil {
-			f.cfg.Log.Warn("fetch: trying again", "topic", f.cfg.Topic, "error", err)
+			if warned.pass() {
+				f.cfg.Log.Warn("fetch: trying again", "topic", f.cfg.Topic, "error", err)
+			}
 			sleep(ctx, fetchRetry)
 		}
 	}

@@ -74,6 +74,7 @@ func runGroup(ctx context.Context, cfg GroupConfig, timeout time.Duration, serve
 		return fmt.Errorf("group %s: %w", cfg.ID, err)
 	}
 	defer group.Close()
+	var warned damper
 	for {
 		gen, err := group.Next(ctx)
 		switch {
@@ -82,7 +83,9 @@ func runGroup(ctx context.Context, cfg GroupConfig, timeout time.Duration, serve
 		case errors.Is(err, kafka.InvalidSessionTimeout):
 			return err
 		case err != nil:
-			cfg.Log.Warn("group: trying again", "group", cfg.ID, "error", err)
+			if warned.pass() {
+				cfg.Log.Warn("group: trying again", "group", cfg.ID, "error", err)
+			}
 			continue // Next waits by itself before the next attempt
 		}
 		mine := &Generation{g: gen, topic: cfg.Topic}

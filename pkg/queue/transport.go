@@ -19,3 +19,15 @@ func newTransport() *kafka.Transport {
 }
 
 func brokerAddr(brokers []string) net.Addr { return kafka.TCP(brokers...) }
+
+// damper lets a repeated warning through now and then.
+type damper struct{ next time.Time }
+
+func (d *damper) pass() bool {
+	now := time.Now()
+	if now.Before(d.next) {
+		return false
+	}
+	d.next = now.Add(5 * time.Second)
+	return true
+}
