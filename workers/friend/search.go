@@ -33,7 +33,7 @@ func search(ctx context.Context, tx *workers.Tx, f *workers.Frame) (workers.Outc
 		return workers.Refuse(f, refused), nil
 	}
 	var found []person
-	if id, err := strconv.ParseInt(keyword, 10, 64); err == nil && id > 0 {
+	if id, err := strconv.ParseInt(keyword, 10, 64); err == nil && id > 0 && keyword == strconv.FormatInt(id, 10) {
 		p := person{id: id}
 		ok, err := tx.Get(ctx, "SELECT name FROM users WHERE id = ?", []any{id}, &p.name)
 		if err != nil {

@@ -36,7 +36,17 @@ func (b *batch) received(ctx context.Context, f *workers.Frame) (workers.Outcome
 	case seq <= delivered:
 		return workers.Outcome{}, nil
 	}
-	return workers.Outcome{}, b.moveCursor(ctx, f.User, conv, seq)
+	// The user's own messages right behind need no confirmation. The
+	// conversation is locked, so none comes between.
+	behind := row.lastSeq
+	next, err := b.firstOther(ctx, f.User, conv, seq, row.lastSeq+1)
+	if err != nil {
+		return workers.Outcome{}, err
+	}
+	if next != 0 {
+		behind = next - 1
+	}
+	return workers.Outcome{}, b.moveCursor(ctx, f.User, conv, behind)
 }
 
 // addressee reads TOID or GROUPID, of which a frame has one.
@@ -125,11 +135,11 @@ func (b *batch) settleOne(ctx context.Context, user int64, conv protocol.Convers
 			continue
 		}
 		if r.From > at+1 {
-			others, err := b.others(ctx, user, conv, at, r.From)
+			other, err := b.firstOther(ctx, user, conv, at, r.From)
 			if err != nil {
 				return 0, false, err
 			}
-			if others {
+			if other != 0 {
 				break
 			}
 		}
@@ -150,14 +160,13 @@ func (b *batch) settleOne(ctx context.Context, user int64, conv protocol.Convers
 	return at, true, b.moveCursor(ctx, user, conv, at)
 }
 
-// others reports whether somebody else's message lies between two seqs, by a
-// range of the primary key.
-func (b *batch) others(ctx context.Context, user int64, c protocol.Conversation, after, before int64) (bool, error) {
-	var one int64
-	found, err := b.tx.Get(ctx, "SELECT seq FROM messages WHERE a = ? AND b = ? AND seq > ? AND seq < ? AND sender_id <> ? ORDER BY seq LIMIT 1",
-		[]any{c.A, c.B, after, before, user}, &one)
+// firstOther is the first message of somebody else between two seqs, 0 where
+// there is none: a range of the primary key.
+func (b *batch) firstOther(ctx context.Context, user int64, c protocol.Conversation, after, before int64) (seq int64, err error) {
+	_, err = b.tx.Get(ctx, "SELECT seq FROM messages WHERE a = ? AND b = ? AND seq > ? AND seq < ? AND sender_id <> ? ORDER BY seq LIMIT 1",
+		[]any{c.A, c.B, after, before, user}, &seq)
 	if err != nil {
-		return false, fmt.Errorf("look between ranges: %w", err)
+		return 0, fmt.Errorf("look for others' messages: %w", err)
 	}
-	return found, nil
+	return seq, nil
 }

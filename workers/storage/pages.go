@@ -12,9 +12,9 @@ import (
 
 // Bounds of what one frame may read.
 const (
-	maxPageConvs = 500  // conversations that one 14 looks at
-	maxUnread    = 1000 // unread counts to here
-	maxSync      = 1000 // messages that one synchronisation pushes
+	convsAtOnce = 500  // conversations that are listed at once
+	maxConvs    = 5000 // conversations that one frame looks at
+	maxSync     = 1000 // messages that one synchronisation pushes
 )
 
 // pending is a conversation that has messages above a user's cursor.
@@ -23,13 +23,13 @@ type pending struct {
 	delivered, last int64
 }
 
-// pendings lists them: a range of cursors' primary key, conversations by
-// theirs.
-func pendings(ctx context.Context, tx *workers.Tx, user int64) ([]pending, error) {
+// pendings lists them, in order, behind a conversation: a range of cursors'
+// primary key, conversations by theirs.
+func pendings(ctx context.Context, tx *workers.Tx, user int64, behind protocol.Conversation) ([]pending, error) {
 	var out []pending
 	err := tx.Query(ctx, "SELECT c.a, c.b, c.delivered, v.last_seq FROM cursors c JOIN conversations v ON v.a = c.a AND v.b = c.b"+
-		" WHERE c.user_id = ? AND v.last_seq > c.delivered ORDER BY c.a, c.b LIMIT ?",
-		[]any{user, maxPageConvs}, func(scan func(...any) error) error {
+		" WHERE c.user_id = ? AND (c.a > ? OR c.a = ? AND c.b > ?) AND v.last_seq > c.delivered ORDER BY c.a, c.b LIMIT ?",
+		[]any{user, behind.A, behind.A, behind.B, convsAtOnce}, func(scan func(...any) error) error {
 			var p pending
 			err := scan(&p.conv.A, &p.conv.B, &p.delivered, &p.last)
 			out = append(out, p)
@@ -41,26 +41,41 @@ func pendings(ctx context.Context, tx *workers.Tx, user int64) ([]pending, error
 	return out, nil
 }
 
-// Unread counts what 14 would bring a user, up to 1,000.
-func Unread(ctx context.Context, tx *workers.Tx, user int64) (int64, error) {
-	list, err := pendings(ctx, tx, user)
-	if err != nil {
-		return 0, err
+// eachPending calls visit for each of them until it says that it has enough,
+// or maxConvs have been looked at. all is false where some are left. What lies
+// above a cursor may all be the user's own, so a visit may find nothing.
+func eachPending(ctx context.Context, tx *workers.Tx, user int64, visit func(pending) (enough bool, err error)) (all bool, err error) {
+	behind := protocol.Conversation{A: -1}
+	for range maxConvs / convsAtOnce {
+		list, err := pendings(ctx, tx, user, behind)
+		if err != nil {
+			return false, err
+		}
+		for _, p := range list {
+			if enough, err := visit(p); enough || err != nil {
+				return false, err
+			}
+			behind = p.conv
+		}
+		if len(list) < convsAtOnce {
+			return true, nil
+		}
 	}
+	return false, nil
+}
+
+// Unread counts what 14 would bring a user, up to protocol.MaxUnread.
+func Unread(ctx context.Context, tx *workers.Tx, user int64) (int64, error) {
 	var total int64
-	for _, p := range list {
+	_, err := eachPending(ctx, tx, user, func(p pending) (bool, error) {
 		var n int64
 		// A range of the primary key, cut.
 		_, err := tx.Get(ctx, "SELECT COUNT(*) FROM (SELECT seq FROM messages WHERE a = ? AND b = ? AND seq > ? AND sender_id <> ? LIMIT ?) some",
-			[]any{p.conv.A, p.conv.B, p.delivered, user, maxUnread}, &n)
-		if err != nil {
-			return 0, err
-		}
-		if total += n; total >= maxUnread {
-			return maxUnread, nil
-		}
-	}
-	return total, nil
+			[]any{p.conv.A, p.conv.B, p.delivered, user, protocol.MaxUnread}, &n)
+		total += n
+		return total >= protocol.MaxUnread, err
+	})
+	return min(total, protocol.MaxUnread), err
 }
 
 // page collects messages up to a number and a size.
@@ -161,17 +176,13 @@ func (b *batch) offline(ctx context.Context, f *workers.Frame) (workers.Outcome,
 	if err != nil {
 		return workers.Outcome{}, err
 	}
-	list, err := pendings(ctx, b.tx, f.User)
-	if err != nil {
-		return workers.Outcome{}, err
-	}
 	p := page{sep: ',', most: protocol.MaxPage, bytes: protocol.MaxPageBytes}
 	var shown []envelope.Range
-	for _, conv := range list {
+	all, err := eachPending(ctx, b.tx, f.User, func(conv pending) (bool, error) {
 		upTo := conv.last
 		for _, hole := range holes(conv, f.Envelope.Ranges) {
 			if upTo, err = b.read(ctx, &p, f.User, conv.conv, hole[0], hole[1], 0, nil); err != nil {
-				return workers.Outcome{}, err
+				return false, err
 			}
 			if p.full {
 				break
@@ -182,14 +193,14 @@ func (b *batch) offline(ctx context.Context, f *workers.Frame) (workers.Outcome,
 			// With the ranges that the edge holds, all up to there is shown.
 			shown = append(shown, envelope.Range{Conversation: conv.conv, From: conv.delivered + 1, To: upTo})
 		}
-		if p.full {
-			break
-		}
+		return p.full, nil
+	})
+	if err != nil {
+		return workers.Outcome{}, err
 	}
-	more := p.full || len(list) == maxPageConvs
 	reply := append(protocol.NewReply(make([]byte, 0, len(p.list)+96), f.Type, protocol.OK, f.Echo()), `,"messages":[`...)
 	reply = append(append(reply, p.list...), ']')
-	return workers.Outcome{Reply: reply.Bool("more", more).End(), Shown: shown, Cursors: cursors}, nil
+	return workers.Outcome{Reply: reply.Bool("more", !all).End(), Shown: shown, Cursors: cursors}, nil
 }
 
 // sync pushes what a connection missed while its channel was lost.
@@ -201,13 +212,9 @@ func (b *batch) sync(ctx context.Context, f *workers.Frame) (workers.Outcome, er
 	if err != nil {
 		return workers.Outcome{}, err
 	}
-	list, err := pendings(ctx, b.tx, f.User)
-	if err != nil {
-		return workers.Outcome{}, err
-	}
 	p := page{sep: '\n', most: maxSync, bytes: protocol.MaxPageBytes}
 	var shown []envelope.Range
-	for _, conv := range list {
+	_, err = eachPending(ctx, b.tx, f.User, func(conv pending) (bool, error) {
 		for _, hole := range holes(conv, f.Envelope.Ranges) {
 			_, err := b.read(ctx, &p, f.User, conv.conv, hole[0], hole[1], f.Envelope.Since, func(seq int64) {
 				if n := len(shown); n > 0 && shown[n-1].Conversation == conv.conv && shown[n-1].To == seq-1 {
@@ -217,9 +224,13 @@ func (b *batch) sync(ctx context.Context, f *workers.Frame) (workers.Outcome, er
 				}
 			})
 			if err != nil {
-				return workers.Outcome{}, err
+				return false, err
 			}
 		}
+		return p.full, nil
+	})
+	if err != nil {
+		return workers.Outcome{}, err
 	}
 	if p.count > 0 {
 		p.list = append(p.list, '\n')
