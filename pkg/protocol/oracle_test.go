@@ -33,7 +33,9 @@ func ask(b []byte) (o oracle, ok bool) {
 
 // walk looks at the object or list b, which begins at base.
 func (o *oracle) walk(b []byte, base, depth int, secret bool) {
-	o.depth = max(o.depth, depth)
+	if o.depth = max(o.depth, depth); depth > MaxDepth {
+		return
+	}
 	dec := json.NewDecoder(bytes.NewReader(b))
 	token := func() (t json.Token, end int) {
 		t, err := dec.Token()
@@ -71,18 +73,22 @@ func (o *oracle) walk(b []byte, base, depth int, secret bool) {
 	}
 }
 
-// check holds Parse to the oracle, whatever b is.
-func check(t interface {
+// fataler is a test, rapid's or Go's.
+type fataler interface {
 	Helper()
-	Fatalf(string, ...any)
-}, f *Frame, b []byte,
-) {
+	Fatalf(format string, args ...any)
+}
+
+// check holds Parse to the oracle, whatever b is.
+func check(t fataler, f *Frame, b []byte) {
 	t.Helper()
 	n, err := f.Parse(b)
 	if err != nil {
-		for k := range b {
-			if _, ok := ask(b[:k+1]); ok {
-				t.Fatalf("Parse(%q): %v, but the first %d bytes are a frame", b, err, k+1)
+		var first json.RawMessage
+		dec := json.NewDecoder(bytes.NewReader(b))
+		if dec.Decode(&first) == nil {
+			if _, ok := ask(b[:dec.InputOffset()]); ok {
+				t.Fatalf("Parse(%q): %v, but it begins with the frame %s", b, err, first)
 			}
 		}
 		checkFault(t, b, err)
@@ -133,11 +139,7 @@ func check(t interface {
 
 // checkFault holds an error of Parse to what encoding/json says of the bytes up
 // to and with the offending one.
-func checkFault(t interface {
-	Helper()
-	Fatalf(string, ...any)
-}, b []byte, err error,
-) {
+func checkFault(t fataler, b []byte, err error) {
 	t.Helper()
 	var fault *SyntaxError
 	if !errors.As(err, &fault) {

@@ -20,11 +20,6 @@ func splitAt(b []byte, cuts []int) (n int, outcome Split) {
 	return n, outcome
 }
 
-type fataler interface {
-	Helper()
-	Fatalf(string, ...any)
-}
-
 // checkSplitter holds a Splitter to itself, however the bytes are cut, and to
 // Parse and encoding/json.
 func checkSplitter(t fataler, b []byte, cuts []int) {

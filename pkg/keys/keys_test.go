@@ -1,0 +1,221 @@
+package keys_test
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"sponge/pkg/keys"
+)
+
+// worker parses a key that every byte of is b.
+func worker(t testing.TB, b byte) *keys.WorkerKey {
+	t.Helper()
+	k, err := keys.ParseWorkerKey(base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{b}, keys.Size)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+func TestSealAndOpen(t *testing.T) {
+	t.Parallel()
+	k, other := worker(t, 1), worker(t, 2)
+	seal := k.Seal()
+	rapid.Check(t, func(t *rapid.T) {
+		raw := rapid.SliceOf(rapid.Byte()).Draw(t, "secret")
+		sealed, err := seal.Seal(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var text string
+		if err := json.Unmarshal(sealed, &text); err != nil || !strings.HasPrefix(text, "sealed:1:") {
+			t.Fatalf("%s is no JSON string of a sealed value: %v", sealed, err)
+		}
+		if len(raw) > 3 && (bytes.Contains(sealed, raw) || strings.Contains(text, base64.RawURLEncoding.EncodeToString(raw))) {
+			t.Fatalf("%s shows the secret %q", sealed, raw)
+		}
+		if got, err := k.Open(sealed); err != nil || !bytes.Equal(got, raw) {
+			t.Fatalf("Open: %q, %v; want %q", got, err, raw)
+		}
+		if again, err := seal.Seal(raw); err != nil || bytes.Equal(again, sealed) {
+			t.Fatalf("two seals of a secret are alike: %s, %v", again, err)
+		}
+		if got, err := other.Open(sealed); !errors.Is(err, keys.ErrSealed) || got != nil {
+			t.Fatalf("Open with another key: %q, %v; want ErrSealed", got, err)
+		}
+		at := rapid.IntRange(0, len(sealed)-1).Draw(t, "at")
+		altered := bytes.Clone(sealed)
+		altered[at] ^= 1 << rapid.IntRange(0, 7).Draw(t, "bit")
+		// The last character holds bits that base64 does not use.
+		if got, err := k.Open(altered); at < len(sealed)-2 && (!errors.Is(err, keys.ErrSealed) || got != nil) {
+			t.Fatalf("Open of an altered box: %q, %v; want ErrSealed", got, err)
+		}
+		if got, err := k.Open(sealed[:at]); !errors.Is(err, keys.ErrSealed) {
+			t.Fatalf("Open of a cut box: %q, %v; want ErrSealed", got, err)
+		}
+	})
+}
+
+func TestOpenOfWhatIsNotSealed(t *testing.T) {
+	t.Parallel()
+	k := worker(t, 1)
+	for _, raw := range []string{``, `"`, `"6"`, `42`, `null`, `"sealed:1:"`, `"sealed:1:!!"`, `"sealed:1:AAAA"`, `"sealed:2:AAAA"`, `"sealed:1:`} {
+		if got, err := k.Open([]byte(raw)); !errors.Is(err, keys.ErrSealed) || got != nil {
+			t.Errorf("Open(%s): %q, %v; want ErrSealed", raw, got, err)
+		}
+	}
+}
+
+// TestDerivedKeysNeverChange: boxes in the topics, proofs on connections and
+// outcomes in rows were made with them.
+func TestDerivedKeysNeverChange(t *testing.T) {
+	t.Parallel()
+	k := worker(t, 1)
+	if got, want := k.Seal().String(), "WgVg8ZrZGnlVzIPxwonv7dwCRNb91VNOszxMAtyuhHA="; got != want {
+		t.Errorf("seal key %s, want %s", got, want)
+	}
+	const sealed = `"sealed:1:5WKDyjGhTgWbge1fITHA3PyS-N7iRtvyWxhFzn6jwkN4A1usaXoM6fBMLghFYr5TJ8I9"`
+	if got, err := k.Open([]byte(sealed)); err != nil || string(got) != `"6"` {
+		t.Errorf("Open: %q, %v", got, err)
+	}
+	p := k.Prove(6, keys.TokenID("a token"), "edge:0a1b2c", 7, time.Unix(1703078264, 0))
+	if got, want := hex.EncodeToString(p[:]), "0000000000000006e3316e2bafebb6103a3418e8778c0adc000000006582e9788e168e403900717c6b2ffc4e2c8429d8"; got != want {
+		t.Errorf("proof %s, want %s", got, want)
+	}
+	id := k.OutcomeID([]byte("a-1"), []byte("Eric Ling"), []byte("whatever"))
+	if got, want := hex.EncodeToString(id[:]), "460f006a0b16425e22ea5bbb8694908d"; got != want {
+		t.Errorf("outcome id %s, want %s", got, want)
+	}
+}
+
+func TestProof(t *testing.T) {
+	t.Parallel()
+	k := worker(t, 1)
+	expiry := time.Unix(1703078264, 0)
+	_, session := keys.NewToken()
+	p := k.Prove(6, session, "edge:0a1b2c", 7, expiry.Add(999*time.Millisecond))
+	if p.User() != 6 || p.Session() != session || !p.Expiry().Equal(expiry) {
+		t.Fatalf("user %d, session %x, expiry %s", p.User(), p.Session(), p.Expiry())
+	}
+	for _, tt := range []struct {
+		name string
+		key  *keys.WorkerKey
+		node string
+		conn uint64
+		now  time.Time
+		ok   bool
+	}{
+		{"long before", k, "edge:0a1b2c", 7, expiry.Add(-time.Hour), true},
+		{"at the expiry", k, "edge:0a1b2c", 7, expiry, true},
+		{"just behind it", k, "edge:0a1b2c", 7, expiry.Add(1), false},
+		{"another start of the node", k, "edge:0a1b2d", 7, expiry, false},
+		{"no node", k, "", 7, expiry, false},
+		{"another connection", k, "edge:0a1b2c", 8, expiry, false},
+		{"another key", worker(t, 2), "edge:0a1b2c", 7, expiry, false},
+	} {
+		if err := tt.key.Check(p, tt.node, tt.conn, tt.now); (err == nil) != tt.ok || err != nil && !errors.Is(err, keys.ErrProof) {
+			t.Errorf("%s: %v, want it to hold: %t", tt.name, err, tt.ok)
+		}
+	}
+	for i := range p {
+		for bit := range 8 {
+			altered := *p
+			altered[i] ^= 1 << bit
+			if err := k.Check(&altered, "edge:0a1b2c", 7, expiry.Add(-time.Hour)); !errors.Is(err, keys.ErrProof) {
+				t.Errorf("bit %d of byte %d altered: %v, want ErrProof", bit, i, err)
+			}
+		}
+	}
+	if err := k.Check(new(keys.Proof), "", 0, time.Time{}); !errors.Is(err, keys.ErrProof) {
+		t.Errorf("a proof of zeros: %v, want ErrProof", err)
+	}
+}
+
+func TestProofKeepsAnyUser(t *testing.T) {
+	t.Parallel()
+	k := worker(t, 1)
+	rapid.Check(t, func(t *rapid.T) {
+		user, conn := rapid.Int64Min(1).Draw(t, "user"), rapid.Uint64().Draw(t, "conn")
+		node := rapid.String().Draw(t, "node")
+		p := k.Prove(user, keys.SessionID{1}, node, conn, time.Unix(1703078264, 0))
+		if err := k.Check(p, node, conn, time.Unix(0, 0)); err != nil || p.User() != user {
+			t.Fatalf("user %d, %v", p.User(), err)
+		}
+	})
+}
+
+func TestOutcomeID(t *testing.T) {
+	t.Parallel()
+	id := func(k *keys.WorkerKey, parts ...string) [16]byte {
+		var b [][]byte
+		for _, p := range parts {
+			b = append(b, []byte(p))
+		}
+		return k.OutcomeID(b...)
+	}
+	k := worker(t, 1)
+	first := id(k, "a", "bc", "d")
+	if first != id(k, "a", "bc", "d") {
+		t.Error("the same parts have two ids")
+	}
+	if first == id(worker(t, 2), "a", "bc", "d") {
+		t.Error("another key makes the same id")
+	}
+	for _, parts := range [][]string{{"ab", "c", "d"}, {"a", "bcd"}, {"a", "bc", "d", ""}, {"a", "bc", "e"}, {}} {
+		if first == id(k, parts...) {
+			t.Errorf("%q has the id of other parts", parts)
+		}
+	}
+}
+
+func TestTokens(t *testing.T) {
+	t.Parallel()
+	token, id := keys.NewToken()
+	if b, err := base64.RawURLEncoding.DecodeString(token); err != nil || len(b) != 32 {
+		t.Errorf("token %q: %d bytes, %v", token, len(b), err)
+	}
+	if keys.TokenID(token) != id || bytes.Contains([]byte(token), id[:]) {
+		t.Errorf("session %x of token %q", id, token)
+	}
+	if again, _ := keys.NewToken(); again == token {
+		t.Error("two tokens are alike")
+	}
+}
+
+func TestKeysAsText(t *testing.T) {
+	t.Parallel()
+	text := keys.Generate()
+	if text == keys.Generate() {
+		t.Fatal("two generated keys are alike")
+	}
+	k, err := keys.ParseWorkerKey(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seal, err := keys.ParseSealKey(k.Seal().String())
+	if err != nil || seal != k.Seal() {
+		t.Errorf("the seal key became another: %v", err)
+	}
+	if k.Seal().String() == text {
+		t.Error("the public key is the secret one")
+	}
+	short := base64.StdEncoding.EncodeToString(make([]byte, keys.Size-1))
+	long := base64.StdEncoding.EncodeToString(make([]byte, keys.Size+1))
+	for _, bad := range []string{"", "secret!", short, long, text + "A", text[:len(text)-1]} {
+		_, worker := keys.ParseWorkerKey(bad)
+		_, seal := keys.ParseSealKey(bad)
+		for _, err := range []error{worker, seal} {
+			if err == nil || bad != "" && strings.Contains(err.Error(), bad) {
+				t.Errorf("key of %d characters: %v, want an error that does not show it", len(bad), err)
+			}
+		}
+	}
+}
