@@ -85,18 +85,22 @@ func (c *upCommand) Run(ctx context.Context) error {
 
 // checkPorts finds a port in use before anything is started.
 func (c *upCommand) checkPorts() error {
-	wanted := map[string]int{"--port": c.Port}
+	type use struct {
+		what string
+		port int
+	}
+	wanted := []use{{"--port", c.Port}}
 	for i := range c.Edges {
-		wanted[fmt.Sprintf("edge %d (--port + %d)", i+1, i+1)] = c.Port + i + 1
+		wanted = append(wanted, use{fmt.Sprintf("edge %d, --port + %d", i+1, i+1), c.Port + i + 1})
 	}
 	if c.Web != 0 {
-		wanted["--web"] = c.Web
+		wanted = append(wanted, use{"--web", c.Web})
 	}
 	var errs []error
-	for what, port := range wanted {
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	for _, u := range wanted {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", u.port))
 		if err != nil {
-			errs = append(errs, fmt.Errorf("port %d, wanted for %s, cannot be used: %w: choose others with --port and --web", port, what, err))
+			errs = append(errs, fmt.Errorf("port %d (%s) cannot be used, choose others with --port and --web: %w", u.port, u.what, err))
 			continue
 		}
 		l.Close()

@@ -82,6 +82,10 @@ func NewReader(client redis.UniversalClient, namespace string) *Reader {
 // sent to it meanwhile is lost, as one sent just before its death would be.
 const leaseCache = time.Second
 
+// maxNodes bounds the leases that are remembered: nodes come and go, each start
+// of one under another name.
+const maxNodes = 10_000
+
 // Places returns, for each user, the connections on living nodes. One round
 // trip, and another where a node's lease must be asked for.
 func (r *Reader) Places(ctx context.Context, users []int64) ([][]Place, error) {
@@ -97,6 +101,9 @@ func (r *Reader) Places(ctx context.Context, users []int64) ([][]Place, error) {
 	})
 	if err != nil {
 		return nil, err
+	}
+	if len(r.nodes) > maxNodes {
+		clear(r.nodes)
 	}
 	out := make([][]Place, len(users))
 	now := time.Now()
@@ -129,25 +136,26 @@ func (r *Reader) Places(ctx context.Context, users []int64) ([][]Place, error) {
 	return out, nil
 }
 
+// askNodes learns which nodes have a lease. Single commands, not one with many
+// keys: a Redis cluster keeps them in different places.
 func (r *Reader) askNodes(ctx context.Context, nodes []string) error {
 	if len(nodes) == 0 {
 		return nil
 	}
-	keys := make([]string, len(nodes))
-	for i, n := range nodes {
-		keys[i] = NodeKey(r.namespace, n)
-	}
-	values, err := r.redis.MGet(ctx, keys...).Result()
-	if err != nil {
-		for _, n := range nodes {
-			delete(r.nodes, n)
+	cmds := make([]*redis.IntCmd, len(nodes))
+	_, err := r.redis.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for i, n := range nodes {
+			cmds[i] = p.Exists(ctx, NodeKey(r.namespace, n))
 		}
+		return nil
+	})
+	if err != nil {
+		clear(r.nodes) // asked again the next time
 		return err
 	}
+	until := time.Now().Add(leaseCache)
 	for i, n := range nodes {
-		l := r.nodes[n]
-		l.alive = values[i] != nil
-		r.nodes[n] = l
+		r.nodes[n] = lease{alive: cmds[i].Val() == 1, until: until}
 	}
 	return nil
 }
