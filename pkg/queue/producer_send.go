@@ -3,10 +3,8 @@ package queue
 import (
 	"bytes"
 	"context"
-	"errors"
 	"io"
 	"math/rand/v2"
-	"net"
 	"sync"
 	"time"
 
@@ -217,26 +215,6 @@ func (p *Producer) settle(a answer) {
 	}
 }
 
-// errNoAnswer means that a response left a partition out.
-var errNoAnswer = errors.New("queue: the broker did not answer for the partition")
-
-func partitionError(res *produceAPI.Response, q *partitionQueue) error {
-	for i := range res.Topics {
-		if res.Topics[i].Topic != q.topic {
-			continue
-		}
-		for _, part := range res.Topics[i].Partitions {
-			if int(part.Partition) == q.id {
-				if part.ErrorCode != 0 {
-					return kafka.Error(part.ErrorCode)
-				}
-				return nil
-			}
-		}
-	}
-	return errNoAnswer
-}
-
 func (p *Producer) settleShare(s share, err error) {
 	q := s.queue
 	refused := isRefusal(err)
@@ -300,44 +278,6 @@ func (q *partitionQueue) drop(n int) {
 func retryWait(failures int) time.Duration {
 	wait := min(retryFirst<<min(failures-1, 10), retryMost)
 	return wait/2 + rand.N(wait/2)
-}
-
-// isRefusal reports whether Kafka will never take this batch as it is.
-func isRefusal(err error) bool {
-	for _, e := range []kafka.Error{kafka.MessageSizeTooLarge, kafka.RecordListTooLarge, kafka.InvalidRecord, kafka.InvalidTimestamp, kafka.UnsupportedForMessageFormat} {
-		if errors.Is(err, e) {
-			return true
-		}
-	}
-	return false
-}
-
-// isMoved reports whether another broker may lead the partition now.
-func isMoved(err error) bool {
-	var code kafka.Error
-	if !errors.As(err, &code) {
-		return true // no connection, no answer, or a request that the transport refused
-	}
-	switch code {
-	case kafka.NotLeaderForPartition, kafka.LeaderNotAvailable, kafka.UnknownTopicOrPartition,
-		kafka.ReplicaNotAvailable, kafka.BrokerNotAvailable, kafka.FencedLeaderEpoch, kafka.KafkaStorageError:
-		return true
-	}
-	return false
-}
-
-// neverArrived reports whether err proves that nothing was appended.
-func neverArrived(err error) bool {
-	var code kafka.Error
-	if errors.As(err, &code) {
-		return code != kafka.RequestTimedOut && code != kafka.NotEnoughReplicasAfterAppend && code != kafka.NetworkException && code != kafka.Unknown
-	}
-	var refused *produceAPI.Error // the transport found no single leader
-	if errors.As(err, &refused) {
-		return true
-	}
-	var op *net.OpError
-	return errors.As(err, &op) && op.Op == "dial"
 }
 
 // finish calls a record's done, without the lock.

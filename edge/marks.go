@@ -1,0 +1,86 @@
+package edge
+
+import (
+	"slices"
+
+	"sponge/pkg/envelope"
+)
+
+// Bounds of delivery marks.
+const (
+	maxMarks    = 4096 // ranges of a connection that are remembered; the oldest go
+	maxReported = 512  // ranges in one record; the newest
+	searchBack  = 64   // ranges that are looked at for one that continues
+)
+
+// marks are the seqs that were written to a connection and that the user's
+// delivered cursors have not passed, as far as the edge knows.
+type marks struct {
+	ranges   []envelope.Range // the one that grew last is near the end
+	fresh    bool             // something was not reported yet
+	reportAt int64            // when to, by Edge.now
+}
+
+// add notes a range, as the continuation of an earlier one where it is.
+func (m *marks) add(r envelope.Range) {
+	for i := len(m.ranges) - 1; i >= max(0, len(m.ranges)-searchBack); i-- {
+		x := &m.ranges[i]
+		if x.Conversation == r.Conversation && r.From <= x.To+1 && r.To >= x.From-1 {
+			x.From, x.To = min(x.From, r.From), max(x.To, r.To)
+			return
+		}
+	}
+	if len(m.ranges) >= maxMarks {
+		m.ranges = slices.Delete(m.ranges, 0, maxMarks/8)
+	}
+	m.ranges = append(m.ranges, r)
+}
+
+// settle drops what lies at or below a conversation's delivered cursor.
+func (m *marks) settle(cursor envelope.Range) {
+	m.ranges = slices.DeleteFunc(m.ranges, func(r envelope.Range) bool {
+		return r.Conversation == cursor.Conversation && r.To <= cursor.To
+	})
+	for i := range m.ranges {
+		if r := &m.ranges[i]; r.Conversation == cursor.Conversation {
+			r.From = max(r.From, cursor.To+1)
+		}
+	}
+}
+
+// take returns what is to be told to the workers now.
+func (m *marks) take() []envelope.Range {
+	if m == nil {
+		return nil
+	}
+	m.fresh = false
+	return m.ranges[max(0, len(m.ranges)-maxReported):]
+}
+
+// mark notes what the client has been shown.
+func (c *conn) mark(r envelope.Range) {
+	if c.proof == nil || c.confirm {
+		return
+	}
+	if c.marks == nil {
+		c.marks = &marks{}
+	}
+	c.marks.add(r)
+	if !c.marks.fresh {
+		c.marks.fresh = true
+		c.marks.reportAt = c.edge.now() + c.edge.cfg.ReportEvery.Milliseconds()
+	}
+}
+
+// settleMarks takes the cursors of an answer.
+func (c *conn) settleMarks(cursors []envelope.Range) {
+	if c.marks == nil {
+		return
+	}
+	for _, r := range cursors {
+		c.marks.settle(r)
+	}
+	if len(c.marks.ranges) == 0 {
+		c.marks = nil
+	}
+}

@@ -1,0 +1,180 @@
+package edge
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"sponge/pkg/channel"
+	"sponge/pkg/envelope"
+	"sponge/pkg/keys"
+	"sponge/pkg/presence"
+)
+
+// Times of the presence queue.
+const (
+	presenceTimeout = time.Second           // of one round trip
+	presenceRetry   = 50 * time.Millisecond // after a failure
+	presenceKeep    = 10 * time.Second      // for which a change that nobody waits for is tried
+	presenceBatch   = 512                   // changes in one round trip
+)
+
+// presenceOp is a change of presence, and what waits for it.
+type presenceOp struct {
+	user     int64
+	conn     *conn
+	there    bool
+	deadline int64 // by Edge.now; 0: set when first tried
+
+	req     *request // nil: nobody waits
+	proof   *keys.Proof
+	confirm bool
+	payload []byte
+	shown   []envelope.Range
+}
+
+// presenceQueue writes changes of presence to Redis in the order in which they
+// were asked for, as many at once as there are. Asking never blocks.
+type presenceQueue struct {
+	wake chan struct{}
+
+	mu  sync.Mutex // guards ops
+	ops []*presenceOp
+}
+
+func newPresenceQueue() *presenceQueue { return &presenceQueue{wake: make(chan struct{}, 1)} }
+
+func (q *presenceQueue) add(op *presenceOp) {
+	q.mu.Lock()
+	q.ops = append(q.ops, op)
+	q.mu.Unlock()
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+// bind writes an entry, then finishes the login that waits for it.
+func (q *presenceQueue) bind(c *conn, req *request, r *channel.Result) {
+	q.add(&presenceOp{
+		user: r.Proof.User(), conn: c, there: true, deadline: req.deadline, req: req, proof: r.Proof,
+		confirm: r.Confirm, payload: slices.Clone(r.Payload), shown: r.Shown,
+	})
+}
+
+// unbind removes an entry, then finishes the logout that waits for it.
+func (q *presenceQueue) unbind(c *conn, req *request, r *channel.Result) {
+	q.add(&presenceOp{user: c.user(), conn: c, deadline: req.deadline, req: req, payload: slices.Clone(r.Payload)})
+}
+
+// remove removes an entry.
+func (q *presenceQueue) remove(user int64, c *conn) { q.add(&presenceOp{user: user, conn: c}) }
+
+// gone removes the entry of a connection that is being closed.
+func (q *presenceQueue) gone(c *conn) { q.remove(c.user(), c) }
+
+// refresh writes the entry of a connection again.
+func (q *presenceQueue) refresh(c *conn) {
+	q.add(&presenceOp{user: c.user(), conn: c, there: true})
+}
+
+func (q *presenceQueue) take() []*presenceOp {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	ops := q.ops
+	if len(ops) > presenceBatch {
+		ops = ops[:presenceBatch]
+		q.ops = slices.Clone(q.ops[presenceBatch:])
+	} else {
+		q.ops = nil
+	}
+	return ops
+}
+
+// run writes until ctx ends; then what is left is tried once more.
+func (q *presenceQueue) run(ctx context.Context, e *Edge) {
+	var left []*presenceOp
+	for ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-q.wake:
+			for ops := q.take(); len(ops) > 0; ops = q.take() {
+				if left = q.write(ctx, e, ops); len(left) > 0 {
+					break
+				}
+			}
+		}
+	}
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), presenceTimeout)
+	defer cancel()
+	for ops := append(left, q.take()...); len(ops) > 0; ops = q.take() {
+		if err := e.lease.Write(last, changes(ops)); err != nil {
+			e.log.Warn("the last changes of presence cannot be written", "error", err)
+			return
+		}
+	}
+}
+
+// write writes a batch, and repeats it while somebody waits for it. When ctx
+// ends first, it returns what is left.
+func (q *presenceQueue) write(ctx context.Context, e *Edge, ops []*presenceOp) (left []*presenceOp) {
+	failed := false
+	for len(ops) > 0 {
+		bounded, cancel := context.WithTimeout(ctx, presenceTimeout)
+		err := e.lease.Write(bounded, changes(ops))
+		cancel()
+		if err == nil {
+			for _, op := range ops {
+				if op.req != nil {
+					op.conn.bound(op, nil)
+				}
+			}
+			return nil
+		}
+		if ctx.Err() != nil {
+			return ops
+		}
+		if !failed {
+			e.log.Warn("presence cannot be written, trying again", "error", err)
+			failed = true
+		}
+		ops = giveUpOverdue(ops, e.now(), err)
+		pause(ctx, presenceRetry)
+		if len(ops) < presenceBatch { // who came meanwhile has a deadline, too
+			ops = append(ops, q.take()...)
+		}
+	}
+	return nil
+}
+
+// giveUpOverdue finishes, without success, what has waited for too long.
+func giveUpOverdue(ops []*presenceOp, now int64, err error) []*presenceOp {
+	return slices.DeleteFunc(ops, func(op *presenceOp) bool {
+		if op.deadline == 0 {
+			op.deadline = now + presenceKeep.Milliseconds()
+		}
+		if now < op.deadline {
+			return false
+		}
+		if op.req != nil {
+			op.conn.bound(op, err)
+		}
+		return true
+	})
+}
+
+func changes(ops []*presenceOp) []presence.Change {
+	out := make([]presence.Change, len(ops))
+	for i, op := range ops {
+		out[i] = presence.Change{User: op.user, Conn: op.conn.id, There: op.there}
+	}
+	return out
+}
+
+// refreshEvery is when an entry is to be written again, spread so that logins
+// that came together are not refreshed together.
+func refreshEvery(id uint64) int64 {
+	most := presence.Refresh.Milliseconds()
+	return most - int64(id%1024)*(most/4)/1024
+}

@@ -1,0 +1,150 @@
+package edge
+
+import (
+	"slices"
+	"time"
+
+	"sponge/pkg/channel"
+	"sponge/pkg/keys"
+	"sponge/pkg/protocol"
+)
+
+// entry takes one entry of the channel. Called by the channel's reader, as are
+// result, deliver and flushDirty.
+func (e *Edge) entry(data []byte) {
+	e.metrics.entries.Inc()
+	if err := channel.Decode(data, e.result); err != nil {
+		e.log.Error("an entry of the channel cannot be read", "error", err)
+	}
+}
+
+func (e *Edge) result(r *channel.Result) {
+	e.metrics.results.Add(float64(len(r.Conns)))
+	for _, id := range r.Conns {
+		c := e.table.get(id)
+		if c == nil {
+			continue
+		}
+		if !c.dirty {
+			c.dirty = true
+			e.dirty = append(e.dirty, c)
+		}
+		c.mu.Lock()
+		switch {
+		case c.state != open:
+		case r.Push:
+			if c.proof != nil { // logged out since the worker looked
+				c.send(r.Payload, r.Shown)
+			}
+		case r.Request == 0:
+			c.ownResult(r)
+		default:
+			c.reply(r)
+		}
+		c.mu.Unlock()
+	}
+}
+
+// flushDirty writes what a read of the channel has brought: once for each
+// connection, however many results it got.
+func (e *Edge) flushDirty() {
+	for i, c := range e.dirty {
+		c.dirty = false
+		c.mu.Lock()
+		c.flush()
+		c.mu.Unlock()
+		e.dirty[i] = nil
+	}
+	e.dirty = e.dirty[:0]
+}
+
+// reply takes the answer to a client's frame. One that is not outstanding was
+// answered before, by a deadline or an earlier copy.
+func (c *conn) reply(r *channel.Result) {
+	i := c.find(r.Request)
+	if i < 0 || c.window[i].binding {
+		return
+	}
+	req := c.window[i]
+	c.settleMarks(r.Cursors)
+	switch r.Session {
+	case channel.SessionBound:
+		if req.typ == protocol.Login && r.Proof != nil {
+			req.binding = true
+			c.edge.presence.bind(c, req, r)
+			return
+		}
+	case channel.SessionEnded:
+		if req.typ == protocol.Logout && c.proof != nil {
+			req.binding = true
+			c.edge.presence.unbind(c, req, r)
+			c.proof, c.marks, c.confirm = nil, nil, false
+			c.loggedOut = c.edge.now()
+			return
+		}
+	case channel.SessionRevoked:
+		c.complete(i, r.Payload, r.Shown)
+		c.close(SessionRevoked)
+		return
+	}
+	c.complete(i, r.Payload, r.Shown)
+}
+
+// ownResult takes the answer to a frame that the edge made.
+func (c *conn) ownResult(r *channel.Result) {
+	if c.proof == nil {
+		return
+	}
+	switch r.Session {
+	case channel.SessionBound:
+		if p := r.Proof; p != nil && p.User() == c.user() && p.Session() == c.proof.Session() {
+			c.prove(p)
+		}
+	case channel.SessionRevoked:
+		c.send(r.Payload, nil)
+		c.close(SessionRevoked)
+		return
+	}
+	c.settleMarks(r.Cursors)
+	c.send(r.Payload, r.Shown)
+}
+
+// prove keeps a proof and notes when it wants to be renewed: at half of its
+// life.
+func (c *conn) prove(p *keys.Proof) {
+	c.proof = p
+	half := max(time.Until(p.Expiry())/2, 0)
+	c.renewAt = c.edge.now() + half.Milliseconds()
+}
+
+// bound finishes a login once the presence entry is written, or cannot be in
+// time.
+func (c *conn) bound(op *presenceOp, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	i := slices.Index(c.window, op.req)
+	if c.state != open || i < 0 {
+		c.edge.presence.remove(op.user, c) // nobody is there any more
+		return
+	}
+	op.req.binding = false
+	switch {
+	case err != nil && op.there:
+		if c.proof == nil {
+			c.edge.presence.remove(op.user, c)
+		}
+		c.giveUp(i, errNotAccepted)
+	case op.there:
+		if old := c.user(); old != 0 && old != op.user { // workers do not allow it
+			c.edge.presence.remove(old, c)
+			c.marks = nil
+		}
+		c.prove(op.proof)
+		c.confirm = op.confirm
+		c.refreshAt = c.edge.now() + refreshEvery(c.id)
+		c.complete(i, op.payload, op.shown)
+	default: // a logout: what is left of the entry goes by itself
+		c.complete(i, op.payload, nil)
+	}
+	c.flush()
+}
