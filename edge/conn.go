@@ -69,6 +69,7 @@ type conn struct {
 	given    bool // the read token was given back for good
 
 	numbers uint32     // the last request's number
+	logouts uint16     // how often somebody logged out: part of the place
 	window  []*request // outstanding and held back, in typed order; nil when there are none
 	out     *outbox    // nil when empty
 	flying  int        // bytes that the writing goroutine has taken
@@ -101,6 +102,15 @@ func (e *Edge) admit(c *conn, sock socket, peer netip.AddrPort) {
 		c.close(Draining)
 	}
 }
+
+// placeShift is where a place's count of logouts begins; below it is the
+// connection's id.
+const placeShift = 48
+
+// place is what the workers call the connection, while one user is logged in:
+// what is on its way to somebody who has logged out since reaches nobody, also
+// when another user has logged in on the connection.
+func (c *conn) place() uint64 { return c.id | uint64(c.logouts)<<placeShift }
 
 // close decides that the connection ends, and why. What waits for the client
 // is still written, and the notice behind it, where the reason leaves the

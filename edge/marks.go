@@ -57,9 +57,19 @@ func (m *marks) take() []envelope.Range {
 	return m.ranges[max(0, len(m.ranges)-maxReported):]
 }
 
+// unconfirmed is what of others' messages counts as delivered once it is
+// written: nothing where the client confirms itself. One's own need no
+// confirmation.
+func (c *conn) unconfirmed(shown []envelope.Range) []envelope.Range {
+	if c.confirm {
+		return nil
+	}
+	return shown
+}
+
 // mark notes what the client has been shown.
 func (c *conn) mark(r envelope.Range) {
-	if c.proof == nil || c.confirm {
+	if c.proof == nil {
 		return
 	}
 	if c.marks == nil {

@@ -95,8 +95,12 @@ func TestReportBeforeLogoutAndClose(t *testing.T) {
 			t.Errorf("after the logout: %s", got)
 		}
 
-		s.login(h, 6, time.Hour)
-		h.push(s.id, seqs(pair, 2, 3))
+		s.login(h, 7, time.Hour)
+		h.push(s.id, seqs(pair, 2, 2)) // for 6, on its way since before the logout
+		if got := s.read(); got != "" {
+			t.Errorf("7 was shown what was for 6: %s", got)
+		}
+		h.push(s.place(), seqs(pair, 2, 3))
 		s.read()
 		s.conn.mu.Lock()
 		s.close(Idle)
@@ -119,6 +123,15 @@ func TestConfirmingClientIsNotReported(t *testing.T) {
 		time.Sleep(3 * time.Second)
 		expectIn(t, s.read(), "{}")
 		h.silent()
+
+		s.send(`{"msgType":4,"TOID":8,"msg":"x"}`) // one's own needs no confirmation
+		own := seqs(protocol.Pair(6, 8), 2, 2)
+		h.answer(h.next(), func(r *result) { r.Shown = []envelope.Range{own} })
+		s.read()
+		time.Sleep(3 * time.Second)
+		if p := h.next(); p.env.Kind != envelope.Report || !slices.Equal(p.env.Ranges, []envelope.Range{own}) {
+			t.Errorf("of one's own: %+v", p.env)
+		}
 	})
 }
 

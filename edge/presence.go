@@ -23,7 +23,8 @@ const (
 // presenceOp is a change of presence, and what waits for it.
 type presenceOp struct {
 	user     int64
-	conn     *conn
+	conn     *conn // of req
+	place    uint64
 	there    bool
 	deadline int64 // by Edge.now; 0: set when first tried
 
@@ -58,25 +59,27 @@ func (q *presenceQueue) add(op *presenceOp) {
 // bind writes an entry, then finishes the login that waits for it.
 func (q *presenceQueue) bind(c *conn, req *request, r *channel.Result) {
 	q.add(&presenceOp{
-		user: r.Proof.User(), conn: c, there: true, deadline: req.deadline, req: req, proof: r.Proof,
+		user: r.Proof.User(), conn: c, place: c.place(), there: true, deadline: req.deadline, req: req, proof: r.Proof,
 		confirm: r.Confirm, payload: slices.Clone(r.Payload), shown: r.Shown,
 	})
 }
 
 // unbind removes an entry, then finishes the logout that waits for it.
 func (q *presenceQueue) unbind(c *conn, req *request, r *channel.Result) {
-	q.add(&presenceOp{user: c.user(), conn: c, deadline: req.deadline, req: req, payload: slices.Clone(r.Payload)})
+	q.add(&presenceOp{user: c.user(), conn: c, place: c.place(), deadline: req.deadline, req: req, payload: slices.Clone(r.Payload)})
 }
 
 // remove removes an entry.
-func (q *presenceQueue) remove(user int64, c *conn) { q.add(&presenceOp{user: user, conn: c}) }
+func (q *presenceQueue) remove(user int64, place uint64) {
+	q.add(&presenceOp{user: user, place: place})
+}
 
 // gone removes the entry of a connection that is being closed.
-func (q *presenceQueue) gone(c *conn) { q.remove(c.user(), c) }
+func (q *presenceQueue) gone(c *conn) { q.remove(c.user(), c.place()) }
 
 // refresh writes the entry of a connection again.
 func (q *presenceQueue) refresh(c *conn) {
-	q.add(&presenceOp{user: c.user(), conn: c, there: true})
+	q.add(&presenceOp{user: c.user(), place: c.place(), there: true})
 }
 
 func (q *presenceQueue) take() []*presenceOp {
@@ -167,7 +170,7 @@ func giveUpOverdue(ops []*presenceOp, now int64, err error) []*presenceOp {
 func changes(ops []*presenceOp) []presence.Change {
 	out := make([]presence.Change, len(ops))
 	for i, op := range ops {
-		out[i] = presence.Change{User: op.user, Conn: op.conn.id, There: op.there}
+		out[i] = presence.Change{User: op.user, Conn: op.place, There: op.there}
 	}
 	return out
 }

@@ -98,7 +98,7 @@ func (c *conn) fill(r *request, f *protocol.Frame, user int64, env *envelope.Env
 		return err
 	}
 	value := len(buf)
-	buf = f.AppendKey(buf, user, e.node, c.id)
+	buf = f.AppendKey(buf, user, e.node, c.place())
 	key := len(buf)
 	buf = c.appendEnvelope(buf, env)
 	header := len(buf)
@@ -118,7 +118,7 @@ func (c *conn) fill(r *request, f *protocol.Frame, user int64, env *envelope.Env
 // appendEnvelope encodes an envelope, with what holds for every frame of the
 // connection.
 func (c *conn) appendEnvelope(dst []byte, env *envelope.Envelope) []byte {
-	env.Node, env.Conn, env.Peer, env.Proof = c.edge.node, c.id, c.peer.String(), c.proof
+	env.Node, env.Conn, env.Peer, env.Proof = c.edge.node, c.place(), c.peer.String(), c.proof
 	return env.Append(dst)
 }
 
@@ -167,6 +167,9 @@ func (c *conn) older(i int) bool {
 // payload is not kept. The caller flushes.
 func (c *conn) complete(i int, payload []byte, shown []envelope.Range) {
 	r := c.window[i]
+	if r.typ != protocol.Chat && r.typ != protocol.GroupChat {
+		shown = c.unconfirmed(shown)
+	}
 	if c.older(i) {
 		r.answered = true
 		r.reply, r.shown = slices.Clone(payload), shown

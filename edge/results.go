@@ -20,8 +20,8 @@ func (e *Edge) entry(data []byte) {
 
 func (e *Edge) result(r *channel.Result) {
 	e.metrics.results.Add(float64(len(r.Conns)))
-	for _, id := range r.Conns {
-		c := e.table.get(id)
+	for _, place := range r.Conns {
+		c := e.table.get(place & (1<<placeShift - 1))
 		if c == nil {
 			continue
 		}
@@ -31,10 +31,10 @@ func (e *Edge) result(r *channel.Result) {
 		}
 		c.mu.Lock()
 		switch {
-		case c.state != open:
+		case c.state != open || c.place() != place: // closed or logged out since the worker looked
 		case r.Push:
-			if c.proof != nil { // logged out since the worker looked
-				c.send(r.Payload, r.Shown)
+			if c.proof != nil {
+				c.send(r.Payload, c.unconfirmed(r.Shown))
 			}
 		case r.Request == 0:
 			c.ownResult(r)
@@ -79,6 +79,7 @@ func (c *conn) reply(r *channel.Result) {
 			req.binding = true
 			c.edge.presence.unbind(c, req, r)
 			c.proof, c.marks, c.confirm = nil, nil, false
+			c.logouts++
 			c.loggedOut = c.edge.now()
 			return
 		}
@@ -106,7 +107,7 @@ func (c *conn) ownResult(r *channel.Result) {
 		return
 	}
 	c.settleMarks(r.Cursors)
-	c.send(r.Payload, r.Shown)
+	c.send(r.Payload, c.unconfirmed(r.Shown))
 }
 
 // prove keeps a proof and notes when it wants to be renewed: at half of its
@@ -124,19 +125,19 @@ func (c *conn) bound(op *presenceOp, err error) {
 	defer c.mu.Unlock()
 	i := slices.Index(c.window, op.req)
 	if c.state != open || i < 0 {
-		c.edge.presence.remove(op.user, c) // nobody is there any more
+		c.edge.presence.remove(op.user, op.place) // nobody is there any more
 		return
 	}
 	op.req.binding = false
 	switch {
 	case err != nil && op.there:
 		if c.proof == nil {
-			c.edge.presence.remove(op.user, c)
+			c.edge.presence.remove(op.user, op.place)
 		}
 		c.giveUp(i, errNotAccepted)
 	case op.there:
 		if old := c.user(); old != 0 && old != op.user { // workers do not allow it
-			c.edge.presence.remove(old, c)
+			c.edge.presence.remove(old, op.place)
 			c.marks = nil
 		}
 		c.prove(op.proof)

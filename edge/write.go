@@ -62,7 +62,7 @@ func (c *conn) send(payload []byte, shownRanges []envelope.Range) {
 	}
 	o := c.outbox()
 	o.b = append(o.b, payload...)
-	if c.confirm || c.proof == nil {
+	if c.proof == nil {
 		return
 	}
 	for _, r := range shownRanges {
