@@ -3,7 +3,6 @@ package local
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -70,10 +69,7 @@ func (c treeCache) tree(ctx context.Context, name string, valid func(root string
 	if usable() { // another process was faster
 		return root, nil
 	}
-	if err := c.make(ctx, name, valid, fill); err != nil {
-		return "", fmt.Errorf("fetching %s: %w", name, err)
-	}
-	return root, nil
+	return root, c.make(ctx, name, valid, fill)
 }
 
 // make makes the tree in a folder of its own, which takes the tree's place when

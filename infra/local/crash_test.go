@@ -9,13 +9,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 )
 
-// runParent starts the three services, prints two process ids and Kafka's
-// address, and waits for its end. (See TestMain.)
+// runParent starts the services, prints their process ids and the addresses of
+// two, and waits for its end. (See TestMain.)
 func runParent(dir string) error {
 	ctx := context.Background()
 	o := func(name string) Options {
@@ -29,11 +30,15 @@ func runParent(dir string) error {
 	if err != nil {
 		return err
 	}
-	k, err := StartKafka(ctx, o("kafka"), KafkaConfig{})
+	k, err := StartTestKafka(ctx, o("kafka"))
 	if err != nil {
 		return err
 	}
-	fmt.Println(m.PID(), r.PID(), m.DSN(""), k.Addr())
+	b, err := StartBalancer(ctx, o("balancer"), BalancerConfig{Backends: []string{k.Addr()}})
+	if err != nil {
+		return err
+	}
+	fmt.Println(m.PID(), r.PID(), k.PID(), b.PID(), m.DSN(""), k.Addr())
 	select {}
 }
 
@@ -64,19 +69,21 @@ func TestKilledParentLeavesNothing(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	defer cmd.Wait()         //nolint:errcheck // it was killed
+	defer cmd.Wait()         //nolint:errcheck // it was killed, and waited for unless a test failed
 	defer cmd.Process.Kill() //nolint:errcheck // or is already
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil {
 		t.Fatal(err)
 	}
-	var mariadb, redis int
+	var pids [4]int
 	var dsn, kafka string
-	if _, err := fmt.Sscan(line, &mariadb, &redis, &dsn, &kafka); err != nil {
+	if _, err := fmt.Sscan(line, &pids[0], &pids[1], &pids[2], &pids[3], &dsn, &kafka); err != nil {
 		t.Fatalf("%q: %v", line, err)
 	}
-	if !running(mariadb) || !running(redis) {
-		t.Fatal("the servers do not run")
+	for _, pid := range pids {
+		if !running(pid) {
+			t.Fatalf("process %d of %v does not run", pid, pids)
+		}
 	}
 	db := openDSN(t, dsn)
 	execSQL(t, db, "create database kept", "create table kept.t (v int)", "insert into kept.t values (1)")
@@ -103,11 +110,12 @@ func TestKilledParentLeavesNothing(t *testing.T) {
 	o.Dir = filepath.Join(dir, "redis")
 	mustRedis(t, o)
 	o.Dir = filepath.Join(dir, "kafka")
-	if got := consumeFirst(t, mustKafka(t, o, KafkaConfig{}).Addr(), "kept"); got != "v" {
+	if got := consumeFirst(t, mustTestKafka(t, o).Addr(), "kept"); got != "v" {
 		t.Errorf("acknowledged record after a kill: %q", got)
 	}
+	_ = cmd.Wait() // an embedded Kafka's process is the parent
 	eventually(t, "the killed parent's servers are gone", func() bool {
-		return !running(mariadb) && !running(redis)
+		return !slices.ContainsFunc(pids[:], running)
 	})
 }
 

@@ -4,134 +4,107 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
+	"io/fs"
+	"os"
 	"path/filepath"
-	"sync"
-
-	"github.com/twmb/franz-go/pkg/kfake"
 )
 
-// KafkaConfig is what an embedded Kafka can be told.
+// KafkaConfig is what a Kafka can be told.
 type KafkaConfig struct {
+	// Real runs Apache Kafka itself, as a process of its own: slower to start,
+	// and the one to believe where the two differ. The default is an embedded
+	// Kafka inside this process, which needs nothing installed.
+	Real bool
+
 	// Port is the loopback port to listen on; zero means a free one.
 	Port int
 
 	// SyncWrites syncs each produced batch to the disk. Without it, records
-	// survive the end of this process, but not that of the machine.
+	// survive the end of the process, but not that of the machine.
 	SyncWrites bool
 }
 
-// Kafka is a running Kafka with one broker.
+// Kafka is a running Kafka with one broker, embedded or real.
+//
+// An embedded one shares the fate of this process, so it differs in what the
+// methods of all services do: PID is this process's own id; it does not end by
+// itself; when Stop's context ends, the rest goes on behind it; and Kill is a
+// Stop, for it crashes only together with this process.
 type Kafka struct {
+	service
 	addr string
-	stop func(context.Context) error // stops the broker; called once
-
-	once    sync.Once
-	stopErr error         // set before stopped is closed
-	stopped chan struct{} // closed when the broker is gone
 }
 
-// StartKafka starts a Kafka inside this process, with its records, topics and
-// committed offsets kept in o.Dir. It does not create topics by itself.
+// StartKafka starts a Kafka with its records, topics and committed offsets
+// kept in o.Dir. It does not create topics by itself. A directory stays with
+// the kind of Kafka that made it. ctx bounds the start, not the broker's life.
+// The error wraps ErrUnavailable where there is no real Kafka to be had, and
+// ErrInUse where the directory is taken.
 func StartKafka(ctx context.Context, o Options, c KafkaConfig) (*Kafka, error) {
+	k, err := startKafka(ctx, thisHost(), o, c)
+	if err != nil {
+		return nil, fmt.Errorf("local: kafka: %w", err)
+	}
+	return k, nil
+}
+
+func startKafka(ctx context.Context, h host, o Options, c KafkaConfig) (*Kafka, error) {
 	o, err := o.prepare()
 	if err != nil {
 		return nil, err
 	}
-	lock, err := lockDir(ctx, o, leftoverWait)
-	if err != nil {
-		return nil, fmt.Errorf("local: kafka: %w", err)
+	if c.Real {
+		return startRealKafka(ctx, h, o, c)
 	}
-	log := &kafkaLog{log: o.Log}
-	opts := []kfake.Opt{
-		kfake.Ports(c.Port),
-		kfake.DataDir(filepath.Join(o.Dir, "data")),
-		kfake.WithLogger(log),
-		// Retention is looked at hourly by default: too seldom for a topic
-		// whose retention is given in minutes.
-		kfake.BrokerConfigs(map[string]string{
-			"log.cleaner.backoff.ms":       "1000",
-			"group.min.session.timeout.ms": "1000", // so that a dead consumer is noticed soon
-		}),
+	return startEmbeddedKafka(ctx, o, c)
+}
+
+// The folders with the records: neither kind of Kafka can read the other's.
+const (
+	embeddedData = "data"
+	realData     = "kraft"
+)
+
+// notOf fails where the directory has the records of the other kind: an empty
+// Kafka in their place would look as if they were lost.
+func notOf(o Options, other string) error {
+	_, err := os.Stat(filepath.Join(o.Dir, other))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
 	}
-	if c.SyncWrites {
-		opts = append(opts, kfake.SyncWrites())
-	}
-	cluster, err := kfake.NewCluster(opts...)
-	if err != nil {
-		lock.release()
-		return nil, fmt.Errorf("local: kafka: %w", err)
-	}
-	return &Kafka{
-		addr: cluster.ListenAddrs()[0],
-		stop: func(context.Context) error {
-			defer lock.release()
-			log.forget()
-			cluster.Close() // tells of a failure to save in its log only
-			return log.failure()
-		},
-		stopped: make(chan struct{}),
-	}, nil
+	kind := map[string]string{embeddedData: "embedded", realData: "real"}[other]
+	return fmt.Errorf("%s has the records of a Kafka that is %s: use that kind again, or another directory", o.Dir, kind)
 }
 
 // Addr returns the broker's address, "host:port".
 func (k *Kafka) Addr() string { return k.addr }
 
-// Stop saves what is not yet on disk, ends the broker and frees its directory.
-// When ctx ends first, it returns ctx's error and the rest goes on behind it.
-// Calling it again, also at the same time, waits for the same end.
-func (k *Kafka) Stop(ctx context.Context) error {
-	k.once.Do(func() {
-		go func() {
-			defer close(k.stopped)
-			k.stopErr = k.stop(ctx)
-		}()
-	})
-	select {
-	case <-k.stopped:
-		return k.stopErr
-	case <-ctx.Done():
-		return fmt.Errorf("stop kafka: %w", ctx.Err())
+// testServicesVar chooses the services of tests: embedded, which is the
+// default, or real.
+const testServicesVar = "SPONGE_TEST_SERVICES"
+
+// StartTestKafka starts the Kafka that SPONGE_TEST_SERVICES chooses, on a free
+// port: all tests that need any Kafka use it, so that one variable runs them
+// all against the real one. "embedded" or nothing is an embedded Kafka, "real"
+// a real one; anything else is an error.
+func StartTestKafka(ctx context.Context, o Options) (*Kafka, error) {
+	c, err := testKafkaConfig(os.Getenv(testServicesVar))
+	if err != nil {
+		return nil, err
 	}
+	return StartKafka(ctx, o, c)
 }
 
-// kafkaLog carries the broker's log to slog and keeps its last error.
-type kafkaLog struct {
-	log *slog.Logger
-
-	mu   sync.Mutex // guards the following
-	last error
-}
-
-// Logf implements kfake.Logger.
-func (l *kafkaLog) Logf(level kfake.LogLevel, format string, args ...any) {
-	to := slog.LevelDebug
-	switch level {
-	case kfake.LogLevelError:
-		to = slog.LevelError
-	case kfake.LogLevelWarn:
-		to = slog.LevelWarn
+func testKafkaConfig(services string) (KafkaConfig, error) {
+	switch services {
+	case "", "embedded":
+		return KafkaConfig{}, nil
+	case "real":
+		return KafkaConfig{Real: true}, nil
+	default:
+		return KafkaConfig{}, fmt.Errorf("local: %s=%q: want embedded or real", testServicesVar, services)
 	}
-	if to != slog.LevelError && !l.log.Enabled(context.Background(), to) {
-		return
-	}
-	text := fmt.Sprintf(format, args...)
-	l.log.Log(context.Background(), to, "embedded kafka", "message", text)
-	if to == slog.LevelError {
-		l.mu.Lock()
-		l.last = errors.New("kafka: " + text)
-		l.mu.Unlock()
-	}
-}
-
-func (l *kafkaLog) forget() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.last = nil
-}
-
-func (l *kafkaLog) failure() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.last
 }

@@ -1,9 +1,10 @@
 // Package local starts the services that a laptop or a test needs: a private
-// MariaDB and a private Redis on unix sockets, and an embedded Kafka on a
-// loopback port.
+// MariaDB and a private Redis on unix sockets, a Kafka on a loopback port,
+// embedded or real, and a balancer.
 //
 // Programs are taken from this machine, or else from a private copy that the
-// system's package manager fetches without root. The servers die with the
+// system's package manager fetches without root; Kafka's jars, with Maven. The
+// servers die with the
 // process that started them, however that ends, and keep their data in a
 // directory of their own.
 //

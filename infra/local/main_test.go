@@ -21,6 +21,10 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 	}
+	if _, err := testKafkaConfig(os.Getenv(testServicesVar)); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	os.Exit(m.Run())
 }
 

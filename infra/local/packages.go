@@ -28,9 +28,13 @@ func (h host) fetched(ctx context.Context, o Options, pkg string, valid func(roo
 	if err != nil {
 		return "", err
 	}
-	return c.tree(ctx, pkg, valid, func(ctx context.Context, tmp, root string) ([]string, error) {
+	root, err := c.tree(ctx, pkg, valid, func(ctx context.Context, tmp, root string) ([]string, error) {
 		return c.unpack(ctx, pkg, tmp, root)
 	})
+	if err != nil {
+		return "", fmt.Errorf("fetching %s: %w", pkg, err)
+	}
+	return root, nil
 }
 
 // aptCache says where this machine's private copies go, and fails where there

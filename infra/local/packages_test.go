@@ -311,7 +311,7 @@ func TestFetchFromDebian(t *testing.T) {
 	if _, err := h.aptCache(o); err != nil {
 		t.Skip(err)
 	}
-	for _, p := range []program{mariadbProgram, redisProgram} {
+	for _, p := range []program{mariadbProgram, redisProgram, haproxyProgram} {
 		root, err := h.fetched(limit(t), o, p.pkg, func(root string) error {
 			return p.check(limit(t), packageExecutable(root, p))
 		})

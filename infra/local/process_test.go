@@ -15,33 +15,60 @@ import (
 
 func isCancelled(err error) bool { return errors.Is(err, context.Canceled) }
 
-// servers are the services that run as processes of their own.
-var servers = map[string]func(context.Context, Options) (*process, error){
-	"mariadb": func(ctx context.Context, o Options) (*process, error) {
+// server is a service that runs as a process of its own.
+type server struct {
+	start  func(context.Context, Options) (*process, error)
+	ready  string // what its log says when it is
+	socket bool   // whether it has one
+}
+
+var servers = withRealKafka(map[string]server{
+	"mariadb": {func(ctx context.Context, o Options) (*process, error) {
 		m, err := StartMariaDB(ctx, o)
 		if err != nil {
 			return nil, err
 		}
 		return m.process, nil
-	},
-	"redis": func(ctx context.Context, o Options) (*process, error) {
+	}, "ready for connections", true},
+	"redis": {func(ctx context.Context, o Options) (*process, error) {
 		r, err := StartRedis(ctx, o)
 		if err != nil {
 			return nil, err
 		}
 		return r.process, nil
-	},
+	}, "eady to accept connections", true}, // newer ones say Ready
+	"balancer": {func(ctx context.Context, o Options) (*process, error) {
+		b, err := StartBalancer(ctx, o, BalancerConfig{Backends: []string{"127.0.0.1:9"}})
+		if err != nil {
+			return nil, err
+		}
+		return b.service.(*process), nil
+	}, "its log says:", true}, // it has nothing to say when all is well
+})
+
+// withRealKafka adds it when the tests are told to use it.
+func withRealKafka(to map[string]server) map[string]server {
+	if os.Getenv(testServicesVar) == "real" {
+		to["kafka"] = server{func(ctx context.Context, o Options) (*process, error) {
+			k, err := StartKafka(ctx, o, KafkaConfig{Real: true})
+			if err != nil {
+				return nil, err
+			}
+			return k.service.(*process), nil
+		}, "Kafka Server started", false}
+	}
+	return to
 }
 
 // eachServer runs the test for each of them, with one already started.
 func eachServer(t *testing.T, test func(t *testing.T, o Options, p *process, start func() (*process, error))) {
 	t.Parallel()
-	for name, start := range servers {
+	for name, server := range servers {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			o := options(t)
 			again := func() (*process, error) {
-				p, err := start(limit(t), o)
+				p, err := server.start(limit(t), o)
 				if err == nil {
 					stopAtEnd(t, p)
 				}
@@ -106,7 +133,7 @@ func TestServerDiesByItself(t *testing.T) {
 			t.Fatal(err)
 		}
 		<-p.Done()
-		wantText(t, p.Err(), p.name+" died", "killed", "eady ") // its log says that it was ready, or Ready
+		wantText(t, p.Err(), p.name+" died", "killed", servers[filepath.Base(t.Name())].ready)
 		if err := p.Stop(limit(t)); err != nil {
 			t.Errorf("Stop after death: %v", err)
 		}
@@ -144,12 +171,15 @@ func TestServerHasItsOwnProcessGroup(t *testing.T) {
 
 func TestServerInLongDirectory(t *testing.T) {
 	t.Parallel()
-	for name, start := range servers {
+	for name, server := range servers {
+		if !server.socket {
+			continue
+		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			o := options(t)
 			o.Dir = filepath.Join(o.Dir, strings.Repeat("long/", 30))
-			p, err := start(limit(t), o)
+			p, err := server.start(limit(t), o)
 			if err != nil {
 				t.Fatal(err)
 			}

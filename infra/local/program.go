@@ -29,10 +29,11 @@ type program struct {
 
 // executable is a program that was found, checked, and is ready to run.
 type executable struct {
-	path   string
-	argv0  string   // a program may do another job under another name
-	prefix string   // the folder that has bin and share, such as /usr
-	env    []string // besides this process's own environment
+	path    string
+	argv0   string   // a program may do another job under another name
+	prefix  string   // the folder that has bin and share, such as /usr
+	env     []string // besides this process's own environment
+	version string   // what it told of its version when it was checked
 }
 
 func (e *executable) command(args ...string) *exec.Cmd {
@@ -165,6 +166,7 @@ func (p program) check(ctx context.Context, e *executable) error {
 		}
 		return fmt.Errorf("%s does not run: %w: %s", e.path, err, lastLines(out.Bytes(), 1))
 	}
+	e.version = out.String()
 	m := p.versions.FindSubmatch(out.Bytes())
 	if m == nil {
 		return fmt.Errorf("%s is no %s: it says %q", e.path, p.title, lastLines(out.Bytes(), 1))
