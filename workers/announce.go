@@ -45,6 +45,7 @@ type announcer struct {
 	log       *slog.Logger
 
 	jobs chan *job
+	out  entries // for run alone
 
 	mu     sync.Mutex
 	done   map[int]int64 // guarded by mu: announced and in sponge.journal, by partition
@@ -58,6 +59,7 @@ type announcer struct {
 func (a *announcer) start(from map[int]int64) {
 	a.jobs = make(chan *job, announceQueue)
 	a.settled = make(chan struct{}, 1)
+	a.out = entries{namespace: a.namespace, byNode: map[string]*nodeEntry{}}
 	a.done, a.saved, a.halves = map[int]int64{}, map[int]int64{}, map[*job]bool{}
 	for p, offset := range from {
 		a.done[p], a.saved[p] = offset, offset
@@ -206,7 +208,8 @@ func (a *announcer) announce(ctx context.Context, j *job) error {
 	if err != nil {
 		return err
 	}
-	out := entries{namespace: a.namespace, byNode: map[string]*nodeEntry{}}
+	out := &a.out
+	out.reset()
 	for i, f := range j.frames {
 		o := &j.outcomes[i]
 		out.reply(f, o, where)
@@ -310,6 +313,22 @@ type nodeEntry struct {
 	full  [][]byte // entries that reached channel.MaxEntry
 	last  []byte
 	conns []uint64 // of the push at hand
+}
+
+// maxNodes bounds the nodes whose buffers are kept from one batch to the next.
+const maxNodes = 1000
+
+// reset begins a batch. Buffers stay: what was sent is with Redis.
+func (e *entries) reset() {
+	if len(e.byNode) > maxNodes {
+		clear(e.byNode)
+	}
+	for _, n := range e.byNode {
+		n.full, n.conns = nil, n.conns[:0]
+		if n.last = n.last[:0]; cap(n.last) > channel.MaxEntry {
+			n.last = nil
+		}
+	}
 }
 
 func (e *entries) node(name string) *nodeEntry {
