@@ -29,6 +29,7 @@ func (c *conn) take(b []byte, f *protocol.Frame) (readOn bool) {
 			}
 			if it = c.stream.end(b, f); it.kind == itemNone {
 				b, c.ended = nil, false
+				c.stream = stream{} // a skipped line ends with its message
 				break
 			}
 		}
@@ -72,10 +73,16 @@ func (c *conn) handle(it item, f *protocol.Frame, rest []byte, kept bool) handle
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	windowed := it.kind == itemFrame && f.Type.Windowed()
+	unwritten := false
+	if it.kind == itemFrame && f.Type == protocol.Offline {
+		// It tells what the client was shown: that is known once it is written.
+		c.flush()
+		unwritten = c.writing
+	}
 	switch {
 	case c.state != open:
 		return dropped
-	case c.edge.draining.Load() || !c.room(windowed):
+	case unwritten || c.edge.draining.Load() || !c.room(windowed):
 		c.keep(rest, kept)
 		c.parked, c.barrier, c.handling = true, !windowed, false
 		c.flush()

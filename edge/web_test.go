@@ -92,6 +92,8 @@ func TestWebSocket(t *testing.T) {
 	c.expect(`{"msgType":100,"code":400`)
 	c.send(websocket.MessageText, `} nonsense`)
 	c.expect(`{"msgType":100,"code":400`)
+	c.send(websocket.MessageText, `{"msgType":0,"id":"d"}`) // what was skipped ended with its message
+	c.expect(`{"msgType":100,"code":0,"id":"d"}`)
 	c.send(websocket.MessageBinary, `{"msgType":0}`)
 	c.expect(`{"msgType":100,"code":400`)
 	c.send(websocket.MessageText, `{"msgType":0}`)

@@ -41,11 +41,15 @@ func (l *lane) transact(ctx context.Context, work, end func(context.Context, *Tx
 	return nil
 }
 
+// handleFunc is what a batch's transaction does to its frames. ctx is the
+// transaction's: it outlives the lane's, and has a bound of its own.
+type handleFunc func(ctx context.Context, tx *Tx, frames []*Frame) ([]Outcome, error)
+
 // apply is the transaction of a batch. handle may be asked for fewer frames
 // than were given: those of partitions whose rows another holds go back, those
 // below a partition's next offset have been applied already. dead is the frame
 // that is skipped, if the batch exists to skip it.
-func (l *lane) apply(ctx context.Context, frames []*Frame, handle func(*Tx, []*Frame) ([]Outcome, error), dead *Frame) error {
+func (l *lane) apply(ctx context.Context, frames []*Frame, handle handleFunc, dead *Frame) error {
 	var (
 		mine, locked, applied []*Frame
 		outcomes              []Outcome
@@ -59,7 +63,7 @@ func (l *lane) apply(ctx context.Context, frames []*Frame, handle func(*Tx, []*F
 		}
 		l.metrics.stage(l.topic, "lock", started)
 		handling := time.Now()
-		if outcomes, err = handle(tx, mine); err != nil {
+		if outcomes, err = handle(ctx, tx, mine); err != nil {
 			return fmt.Errorf("handle: %w", err)
 		}
 		l.metrics.stage(l.topic, "handle", handling)

@@ -39,17 +39,50 @@ func (g *group) name() string { return g.cfg.Namespace + g.topic.Name() }
 func (g *group) run(ctx context.Context) error {
 	return queue.RunGroup(ctx, queue.GroupConfig{
 		Brokers: g.cfg.Kafka, ID: g.name(), Topic: g.name(),
-		SessionTimeout: g.cfg.SessionTimeout, FallbackTimeout: g.cfg.FallbackTimeout, Log: g.log,
+		SessionTimeout: g.cfg.SessionTimeout, FallbackTimeout: g.cfg.FallbackTimeout, Fit: g.fit, Log: g.log,
 	}, g.serve)
 }
 
+// fit waits until MySQL has the schema and Redis answers.
+func (g *group) fit(ctx context.Context) error {
+	wait := newBackOff()
+	for {
+		err := g.try(ctx)
+		if err == nil || ctx.Err() != nil {
+			return ctx.Err()
+		}
+		g.log.Warn("waiting to work (sponge migrate makes the schema)", "error", err)
+		pause(ctx, wait.NextBackOff())
+	}
+}
+
+func (g *group) try(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, unfitAfter)
+	defer cancel()
+	rows, err := g.db.QueryContext(ctx, "SELECT topic FROM applied LIMIT 0")
+	if err != nil {
+		return fmt.Errorf("MySQL: %w", err)
+	}
+	if err := rows.Close(); err != nil {
+		return fmt.Errorf("MySQL: %w", err)
+	}
+	if err := g.redis.Ping(ctx).Err(); err != nil {
+		return fmt.Errorf("redis: %w", err)
+	}
+	return nil
+}
+
+// unfitAfter is for how long a member tries to take partitions over before it
+// leaves them to others.
+const unfitAfter = 5 * time.Second
+
 // serve works on one generation's partitions until it ends.
-func (g *group) serve(ctx context.Context, gen *queue.Generation) {
+func (g *group) serve(ctx context.Context, gen *queue.Generation) error {
 	g.log.Info("partitions assigned", "partitions", len(gen.Partitions))
 	owned := g.metrics.owned.WithLabelValues(g.topic.Group())
 	owned.Set(float64(len(gen.Partitions)))
 	defer owned.Set(0)
-	wait := newBackOff()
+	started, wait := time.Now(), newBackOff()
 	for ctx.Err() == nil {
 		parts, err := g.takeOver(ctx, gen.Partitions)
 		if err == nil {
@@ -57,13 +90,17 @@ func (g *group) serve(ctx context.Context, gen *queue.Generation) {
 		}
 		if err == nil {
 			g.work(ctx, gen, parts)
-			return
+			return nil
 		}
 		if ctx.Err() == nil {
-			g.log.Error("take over partitions: trying again", "error", err)
+			g.log.Warn("take over partitions: trying again", "error", err)
 			pause(ctx, wait.NextBackOff())
 		}
+		if time.Since(started) > unfitAfter {
+			return queue.ErrUnfit
+		}
 	}
+	return nil
 }
 
 // takeOver reads where MySQL stands with each partition, and compares it with

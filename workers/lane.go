@@ -169,7 +169,7 @@ func (l *lane) attempt(ctx context.Context, frames []*Frame) error {
 		return fmt.Errorf("prepare: %w", err)
 	}
 	l.metrics.stage(l.topic, "prepare", started)
-	return l.apply(ctx, frames, func(tx *Tx, frames []*Frame) (outcomes []Outcome, err error) {
+	return l.apply(ctx, frames, func(ctx context.Context, tx *Tx, frames []*Frame) (outcomes []Outcome, err error) {
 		err = guard(func() error {
 			outcomes, err = l.handler.Handle(ctx, tx, frames)
 			return err
@@ -241,7 +241,7 @@ func (l *lane) bury(ctx context.Context, f *Frame, cause error) {
 	for ctx.Err() == nil {
 		err := l.dead.put(ctx, l.topic, f, cause)
 		if err == nil {
-			err = l.apply(ctx, []*Frame{f}, func(*Tx, []*Frame) ([]Outcome, error) {
+			err = l.apply(ctx, []*Frame{f}, func(context.Context, *Tx, []*Frame) ([]Outcome, error) {
 				if f.broken != nil {
 					return []Outcome{{Code: protocol.Internal}}, nil
 				}

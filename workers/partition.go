@@ -1,6 +1,7 @@
 package workers
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"slices"
@@ -27,6 +28,7 @@ type partition struct {
 	waiting []queue.Message
 	bytes   int
 
+	first    int64     // at the takeover: the oldest record that Kafka has
 	next     int64     // records below it have been applied
 	announce int64     // at the takeover: records from here to next are announced again
 	lastHash [16]byte  // of record next-1
@@ -61,6 +63,10 @@ func newInbox(parts []*partition) *inbox {
 func (in *inbox) Deliver(id int, messages []queue.Message) {
 	in.mu.Lock()
 	p := in.parts[id]
+	if p.stopped.Load() { // meanwhile
+		in.mu.Unlock()
+		return
+	}
 	p.waiting = append(p.waiting, messages...)
 	n := 0
 	for i := range messages {
@@ -88,8 +94,8 @@ func (in *inbox) Lost(id int, err error) { in.lost(id, err) }
 func messageSize(m *queue.Message) int { return len(m.Key) + len(m.Value) + len(m.Header) + 64 }
 
 // take removes a batch: what has arrived, up to most records and batchBytes,
-// partitions in turn so that a busy one does not keep the others out. wait is
-// how long a partition that may not be touched yet holds the rest back.
+// partitions in turn so that a busy one does not keep the others out, each in
+// one run. wait is how long nothing else may be touched.
 func (in *inbox) take(most int, now time.Time) (batch []taken, wait time.Duration) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -109,29 +115,33 @@ func (in *inbox) take(most int, now time.Time) (batch []taken, wait time.Duratio
 		return nil, wait
 	}
 	share, size, count := max(1, most/active), 0, 0
-	for pass := 0; pass < 2 && count < most && size < batchBytes; pass++ {
-		for i := range in.order {
+	runs := make([]int, len(in.order)) // how many records of each, from in.turn on
+	for pass := range 2 {
+		for i := range runs {
 			p := in.order[(in.turn+i)%len(in.order)]
-			if len(p.waiting) == 0 || p.stopped.Load() || p.retryAt.After(now) {
+			if p.stopped.Load() || p.retryAt.After(now) {
 				continue
 			}
-			n := 0
-			for n < len(p.waiting) && count < most && size < batchBytes && (pass == 1 || n < share) {
-				size += messageSize(&p.waiting[n])
-				n++
+			for runs[i] < len(p.waiting) && count < most && size < batchBytes && (pass == 1 || runs[i] < share) {
+				size += messageSize(&p.waiting[runs[i]])
+				runs[i]++
 				count++
 			}
-			if n == 0 {
-				continue
-			}
-			for k := range n {
-				p.bytes -= messageSize(&p.waiting[k])
-				in.bytes -= messageSize(&p.waiting[k])
-			}
-			batch = append(batch, taken{p, p.waiting[:n:n]})
-			if p.waiting = p.waiting[n:]; len(p.waiting) == 0 {
-				p.waiting = nil
-			}
+		}
+	}
+	// One run a partition: the journal's ranges tell the order of the batch.
+	for i, n := range runs {
+		if n == 0 {
+			continue
+		}
+		p := in.order[(in.turn+i)%len(in.order)]
+		for k := range n {
+			p.bytes -= messageSize(&p.waiting[k])
+			in.bytes -= messageSize(&p.waiting[k])
+		}
+		batch = append(batch, taken{p, p.waiting[:n:n]})
+		if p.waiting = p.waiting[n:]; len(p.waiting) == 0 {
+			p.waiting = nil
 		}
 	}
 	in.turn = (in.turn + 1) % len(in.order)
@@ -147,16 +157,28 @@ type taken struct {
 	messages []queue.Message
 }
 
-// giveBack puts frames back in front of what waits.
+// giveBack puts records back to what waits, in the order of offsets.
 func (in *inbox) giveBack(p *partition, messages []queue.Message) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
+	if p.stopped.Load() {
+		return
+	}
 	p.waiting = slices.Concat(messages, p.waiting)
+	slices.SortStableFunc(p.waiting, func(a, b queue.Message) int { return cmp.Compare(a.Offset, b.Offset) })
 	for i := range messages {
 		n := messageSize(&messages[i])
 		p.bytes += n
 		in.bytes += n
 	}
+}
+
+// waitsBefore reports whether a record of the partition waits that comes
+// before the offset: it was given back, and must be handled first.
+func (in *inbox) waitsBefore(p *partition, offset int64) bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return len(p.waiting) > 0 && p.waiting[0].Offset < offset
 }
 
 // drop empties a partition that was stopped.

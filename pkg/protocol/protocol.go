@@ -127,7 +127,7 @@ const (
 	MaxDescript   = 1024      // characters
 	MaxPage       = 100       // messages in one 114 or 116
 	MaxPageBytes  = MaxOutbound - 4096
-	MaxUnread     = 1000 // what unread counts to
+	MaxUnread     = 10_000 // what unread counts to
 	DefaultSearch = 20
 	MaxSearch     = 50
 	Window        = 64 // frames of a connection that may be outstanding together

@@ -244,10 +244,12 @@ func TestGroupMovesPartitionsToWhoIsThere(t *testing.T) {
 		done := make(chan error, 1)
 		go func() {
 			done <- queue.RunGroup(ctx, queue.GroupConfig{Brokers: c.ListenAddrs(), ID: "g", Topic: topic,
-				SessionTimeout: time.Second, FallbackTimeout: 6 * time.Second, Log: slog.New(slog.DiscardHandler)},
-				func(ctx context.Context, g *queue.Generation) {
+				SessionTimeout: time.Second, FallbackTimeout: 6 * time.Second,
+				Fit: func(context.Context) error { return nil }, Log: slog.New(slog.DiscardHandler)},
+				func(ctx context.Context, g *queue.Generation) error {
 					assigned <- assignment{name, len(g.Partitions)}
 					<-ctx.Done()
+					return nil
 				})
 		}()
 		return sync.OnceFunc(func() {

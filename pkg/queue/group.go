@@ -21,8 +21,14 @@ type GroupConfig struct {
 	// FallbackTimeout.
 	SessionTimeout  time.Duration
 	FallbackTimeout time.Duration
-	Log             *slog.Logger
+	// Fit waits until this process can work, before it joins: a member that
+	// cannot would hold partitions that others could serve.
+	Fit func(context.Context) error
+	Log *slog.Logger
 }
+
+// ErrUnfit is what serve returns to leave the group until Fit says otherwise.
+var ErrUnfit = errors.New("queue: this member cannot work")
 
 // Generation is one assignment of partitions to this member.
 type Generation struct {
@@ -42,11 +48,22 @@ func (g *Generation) Commit(offsets map[int]int64) error {
 
 // RunGroup keeps this process a member of a consumer group until ctx ends, and
 // calls serve with each assignment. The context that serve gets ends when the
-// partitions are taken away; serve must return soon then.
-func RunGroup(ctx context.Context, cfg GroupConfig, serve func(context.Context, *Generation)) error {
+// partitions are taken away; serve must return soon then. It returns nil, or
+// ErrUnfit.
+func RunGroup(ctx context.Context, cfg GroupConfig, serve func(context.Context, *Generation) error) error {
 	timeout := cfg.SessionTimeout
 	for ctx.Err() == nil {
+		if err := cfg.Fit(ctx); err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return err
+		}
 		err := runGroup(ctx, cfg, timeout, serve)
+		if errors.Is(err, ErrUnfit) {
+			cfg.Log.Warn("group left: its partitions go to others", "group", cfg.ID)
+			continue
+		}
 		if !errors.Is(err, kafka.InvalidSessionTimeout) {
 			return err
 		}
@@ -60,7 +77,7 @@ func RunGroup(ctx context.Context, cfg GroupConfig, serve func(context.Context, 
 	return nil
 }
 
-func runGroup(ctx context.Context, cfg GroupConfig, timeout time.Duration, serve func(context.Context, *Generation)) error {
+func runGroup(ctx context.Context, cfg GroupConfig, timeout time.Duration, serve func(context.Context, *Generation) error) error {
 	group, err := kafka.NewConsumerGroup(kafka.ConsumerGroupConfig{
 		ID: cfg.ID, Brokers: cfg.Brokers, Topics: []string{cfg.Topic},
 		GroupBalancers:    []kafka.GroupBalancer{kafka.RangeGroupBalancer{}},
@@ -93,18 +110,23 @@ func runGroup(ctx context.Context, cfg GroupConfig, timeout time.Duration, serve
 			mine.Partitions = append(mine.Partitions, a.ID)
 		}
 		slices.Sort(mine.Partitions)
-		done := make(chan struct{})
+		done := make(chan error, 1)
 		gen.Start(func(genCtx context.Context) {
-			defer close(done)
+			var err error
+			defer func() { done <- err }()
 			both, cancel := context.WithCancelCause(ctx)
 			defer cancel(nil)
 			stop := context.AfterFunc(genCtx, func() { cancel(kafka.ErrGenerationEnded) })
 			defer stop()
-			serve(both, mine)
-			<-genCtx.Done() // a generation lasts until the group ends it
+			if err = serve(both, mine); err == nil {
+				<-genCtx.Done() // a generation lasts until the group ends it
+			}
 		})
 		select {
-		case <-done:
+		case err := <-done:
+			if err != nil {
+				return err
+			}
 		case <-ctx.Done():
 			group.Close() // ends the generation, which waits for serve
 			<-done

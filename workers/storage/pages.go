@@ -291,13 +291,8 @@ func (b *batch) history(ctx context.Context, f *workers.Frame) (workers.Outcome,
 	for _, r := range rows {
 		p.add(r.body, r.seq, r.frame, r.sentAt)
 	}
-	reply := protocol.NewReply(make([]byte, 0, len(p.list)+128), f.Type, protocol.OK, f.Echo())
-	if conv.IsGroup() {
-		reply = reply.Int("GROUPID", conv.Group())
-	} else {
-		reply = reply.Int("TOID", conv.Other(f.User))
-	}
-	reply = append(append(append(reply, `,"messages":[`...), p.list...), ']')
+	reply := append(protocol.NewReply(make([]byte, 0, len(p.list)+128), f.Type, protocol.OK, f.Echo()), `,"messages":[`...)
+	reply = append(append(reply, p.list...), ']')
 	return workers.Outcome{Reply: reply.Bool("more", more).Int("lastSeq", last).End()}, nil
 }
 
