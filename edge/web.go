@@ -104,6 +104,13 @@ func (c *webConn) serve() {
 				return
 			}
 		}
+		if verdict == itemOversized {
+			// The rest of the message is the closing handshake's to read: ending
+			// the socket before would take the answer from the client.
+			<-c.ctx.Done()
+			c.failed(c.ctx.Err())
+			return
+		}
 	}
 }
 

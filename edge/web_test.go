@@ -118,6 +118,18 @@ func TestWebSocketOversized(t *testing.T) {
 		t.Errorf("closed with %v", err)
 	}
 	h.closed(Oversized, 1)
+
+	// What is far too large is not read to its end, and answered all the same.
+	c = h.dialWeb(t, url)
+	c.ws.SetReadLimit(-1)
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		_ = c.ws.Write(t.Context(), websocket.MessageText, []byte(strings.Repeat("x", 8<<20)))
+	}()
+	c.expect(`{"msgType":100,"code":413`, `{"msgType":98,"reason":"oversized`)
+	<-written
+	h.closed(Oversized, 2)
 }
 
 func TestWebSocketDrain(t *testing.T) {
