@@ -12,10 +12,7 @@ import (
 func TestComingAndGoing(t *testing.T) {
 	t.Parallel()
 	c := get(t, sharedRoles)
-	p, addr, err := c.roles.startEdge("coming-and-going")
-	if err != nil {
-		t.Fatal(err)
-	}
+	p, addr := c.roles.startEdge(t, "coming-and-going")
 	pair := users(t, c, 2)
 	steady, peer := login(t, addr, pair[0].account), pair[1]
 	steady.chat(steady.id, "what the edge opens for itself is open now")

@@ -13,10 +13,7 @@ import (
 func TestDrain(t *testing.T) {
 	t.Parallel()
 	c := get(t, sharedRoles)
-	p, addr, err := c.roles.startEdge("drained")
-	if err != nil {
-		t.Fatal(err)
-	}
+	p, addr := c.roles.startEdge(t, "drained")
 	all := users(t, c, 3)
 	b := all[1]
 	a, idle := login(t, addr, all[0].account), login(t, addr, all[2].account)

@@ -11,11 +11,8 @@ func TestIdle(t *testing.T) {
 	t.Parallel()
 	c := get(t, sharedRoles)
 	const loginTimeout, idleTimeout = 5 * time.Second, 3 * time.Second
-	_, addr, err := c.roles.startEdge("idle",
+	_, addr := c.roles.startEdge(t, "idle",
 		"SPONGE_EDGE_LOGIN_TIMEOUT="+loginTimeout.String(), "SPONGE_EDGE_IDLE_TIMEOUT="+idleTimeout.String())
-	if err != nil {
-		t.Fatal(err)
-	}
 	user := users(t, c, 1)[0].account
 
 	closes := func(t *testing.T, conn *client, after time.Duration, since time.Time) {
@@ -85,11 +82,8 @@ func TestIdle(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, _, err = c.roles.startEdge("idle-web", "SPONGE_EDGE_WEB_LISTEN="+loopback(port),
+		c.roles.startEdge(t, "idle-web", "SPONGE_EDGE_WEB_LISTEN="+loopback(port),
 			"SPONGE_EDGE_LOGIN_TIMEOUT="+loginTimeout.String(), "SPONGE_EDGE_IDLE_TIMEOUT="+idleTimeout.String())
-		if err != nil {
-			t.Fatal(err)
-		}
 		conn := login(t, webURL(loopback(port)), user)
 		start := time.Now()
 		conn.ping()

@@ -1,7 +1,9 @@
 package e2e
 
 import (
+	"crypto/rand"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -10,10 +12,15 @@ import (
 // many conversations: every frame is answered in the end, and nothing is doubled.
 func TestKillWorker(t *testing.T) {
 	t.Parallel()
-	c, err := startRoles("kill", 2, []string{"login", "friend", "group"}, []string{"storage"}, []string{"storage"})
+	c, err := startRoles("kill_"+strings.ToLower(rand.Text()), 2, []string{"login", "friend", "group"}, []string{"storage"}, []string{"storage"})
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		for _, p := range slices.Backward(c.roles.all) {
+			finish(t, p)
+		}
+	})
 	const peers, each = 10, 60
 	all := users(t, c, 1+peers)
 	a, others := all[0], all[1:]
@@ -83,6 +90,7 @@ func TestKillWorker(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { finish(t, p) })
 	if err := p.waitReady(); err != nil {
 		t.Fatal(err)
 	}

@@ -46,7 +46,7 @@ func TestReadmeSession(t *testing.T) {
 
 func playSession(t *testing.T, c *cluster, text string) {
 	ports := map[string]string{"8001": c.edge(0), "8003": c.edge(2)}
-	newcomer := regexp.MustCompile("nc 127\\.0\\.0\\.1 (\\d+)")
+	newcomer := regexp.MustCompile(`nc 127\.0\.0\.1 (\d+)`)
 	people := map[string]*client{} // by the number that their paragraphs begin with
 	lines, steps := 0, strings.Split(text, "```json\n")
 	for i, step := range steps[1:] {

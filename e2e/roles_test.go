@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"testing"
 
 	_ "github.com/go-sql-driver/mysql"
 
@@ -61,6 +62,7 @@ type roles struct {
 	edgeKey string   // SPONGE_SEAL_KEY=…: edges only
 	workKey string   // SPONGE_WORKER_KEY=…: workers only
 	workers []*process
+	all     []*process // workers and the edges it began with
 }
 
 // startRoles migrates a database of its own, starts the edges and one worker for
@@ -82,7 +84,6 @@ func startRoles(name string, edges int, workers ...[]string) (*cluster, error) {
 		c.metrics = append(c.metrics, loopback(first+2+edges+len(c.metrics)))
 		return "SPONGE_METRICS_LISTEN=" + c.metrics[len(c.metrics)-1]
 	}
-	var processes []*process
 	for i, groups := range workers {
 		p, err := launch(fmt.Sprintf("%s-worker%d-%s", name, i+1, strings.Join(groups, "+")),
 			append(slices.Clone(r.env), r.workKey, metrics()), append([]string{"worker"}, groups...)...)
@@ -90,7 +91,7 @@ func startRoles(name string, edges int, workers ...[]string) (*cluster, error) {
 			return nil, err
 		}
 		r.workers = append(r.workers, p)
-		processes = append(processes, p)
+		r.all = append(r.all, p)
 	}
 	for i := range edges {
 		addr := loopback(first + 2 + i)
@@ -103,10 +104,10 @@ func startRoles(name string, edges int, workers ...[]string) (*cluster, error) {
 			return nil, err
 		}
 		c.edges = append(c.edges, addr)
-		processes = append(processes, p)
+		r.all = append(r.all, p)
 	}
 	var errs []error
-	for _, p := range processes {
+	for _, p := range r.all {
 		errs = append(errs, p.waitReady())
 	}
 	return c, errors.Join(errs...)
@@ -160,17 +161,29 @@ func (r *roles) launchEdge(node, listen string, env ...string) (*process, error)
 }
 
 // startEdge adds an edge with settings of its own to the deployment, waits until it
-// serves, and returns its address.
-func (r *roles) startEdge(node string, env ...string) (*process, string, error) {
+// serves, and returns its address. It is stopped at the end of the test.
+func (r *roles) startEdge(t *testing.T, node string, env ...string) (*process, string) {
+	t.Helper()
 	port, err := freePorts(1)
 	if err != nil {
-		return nil, "", err
+		t.Fatal(err)
 	}
 	p, err := r.launchEdge(node, loopback(port), env...)
 	if err != nil {
-		return nil, "", err
+		t.Fatal(err)
 	}
-	return p, loopback(port), p.waitReady()
+	t.Cleanup(func() { finish(t, p) })
+	if err := p.waitReady(); err != nil {
+		t.Fatal(err)
+	}
+	return p, loopback(port)
+}
+
+// finish stops a process that may have ended already.
+func finish(t *testing.T, p *process) {
+	if err := p.finish(); err != nil {
+		t.Error(err)
+	}
 }
 
 // namespace is what the names of a deployment's topics begin with.

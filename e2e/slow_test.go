@@ -34,10 +34,7 @@ func dialDeaf(t *testing.T, addr string) *client {
 func TestSlowConsumer(t *testing.T) {
 	t.Parallel()
 	c := get(t, sharedRoles)
-	_, addr, err := c.roles.startEdge("slow", "SPONGE_EDGE_MAX_OUTBOUND=1048576")
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, addr := c.roles.startEdge(t, "slow", "SPONGE_EDGE_MAX_OUTBOUND=1048576")
 	all := users(t, c, 3)
 	sender, slow := all[0], all[2]
 	slow.drop()

@@ -56,9 +56,8 @@ func (c *Config) Validate() error {
 		}
 	}
 	check(len(c.Kafka) > 0, "SPONGE_KAFKA: at least one broker is needed")
-	if _, err := redis.ParseURL(c.Redis); err != nil {
-		check(false, "SPONGE_REDIS: %w", err)
-	}
+	_, err := redis.ParseURL(c.Redis) // the error may hold the password
+	check(err == nil, "SPONGE_REDIS: no Redis URL: redis://:password@host:6379/0 is one")
 	if c.SealKey != "" {
 		if _, err := keys.ParseSealKey(c.SealKey); err != nil {
 			check(false, "SPONGE_SEAL_KEY: %w", err)

@@ -121,7 +121,7 @@ func New(cfg Config, deps Deps) (*Edge, error) {
 	}
 	opts, err := redis.ParseURL(cfg.Redis)
 	if err != nil {
-		return nil, fmt.Errorf("edge: %w", err)
+		return nil, errors.New("edge: SPONGE_REDIS is no Redis URL") // err may hold the password
 	}
 	e, err := newEdge(cfg, deps)
 	if err != nil {

@@ -59,6 +59,9 @@ func (c *conn) next(b []byte, f *protocol.Frame) item {
 	return c.stream.next(b, c.edge.cfg.MaxFrame, f)
 }
 
+// maxBacklog is how many bytes may wait for a client whose frames are taken.
+const maxBacklog = 64 << 10
+
 // handled is what became of an item.
 type handled uint8
 
@@ -73,9 +76,10 @@ func (c *conn) handle(it item, f *protocol.Frame, rest []byte, kept bool) handle
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	windowed := it.kind == itemFrame && f.Type.Windowed()
+	// A client that does not read is not read from. And a 14 tells what the
+	// client was shown, which is known once it is written.
 	unwritten := false
-	if it.kind == itemFrame && f.Type == protocol.Offline {
-		// It tells what the client was shown: that is known once it is written.
+	if c.waiting() > maxBacklog || it.kind == itemFrame && f.Type == protocol.Offline {
 		c.flush()
 		unwritten = c.writing
 	}

@@ -73,6 +73,11 @@ func (c *conn) request(f *protocol.Frame) {
 	now := e.now()
 	r.deadline = now + (e.cfg.AnswerTimeout - e.cfg.AnswerTimeout/20).Milliseconds()
 	r.againAt = now + e.cfg.RepublishAfter.Milliseconds()
+	if r.topic == protocol.TopicLogin {
+		// Passwords take their time, and a copy takes it again: late, so that
+		// a storm of logins does not feed itself.
+		r.againAt = r.deadline - (e.cfg.AnswerTimeout / 5).Milliseconds()
+	}
 	if err := c.fill(r, f, user, &env); err != nil {
 		e.log.Error("a frame cannot be sealed", "conn", c.id, "error", err)
 		c.fail(f.Type, protocol.Errorf(protocol.Internal, "internal error"), f.Echo())

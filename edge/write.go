@@ -44,17 +44,21 @@ func (c *conn) outbox() *outbox {
 	return c.out
 }
 
+// waiting is how many bytes the socket has not taken.
+func (c *conn) waiting() int {
+	if c.out == nil {
+		return c.flying
+	}
+	return c.flying + len(c.out.b) - c.out.done
+}
+
 // send appends whole lines. Ranges in shownRanges count as delivered once they
 // are with the kernel.
 func (c *conn) send(payload []byte, shownRanges []envelope.Range) {
 	if c.state != open || len(payload) == 0 {
 		return
 	}
-	waiting := c.flying + len(payload)
-	if c.out != nil {
-		waiting += len(c.out.b) - c.out.done
-	}
-	if waiting > c.edge.cfg.MaxOutbound {
+	if c.waiting()+len(payload) > c.edge.cfg.MaxOutbound {
 		if c.flush(); c.flying > 0 || c.out != nil { // the socket does take no more
 			c.close(SlowConsumer)
 			return

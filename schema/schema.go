@@ -41,7 +41,7 @@ func Down(ctx context.Context, dsn string) error {
 func create(ctx context.Context, dsn string) error {
 	cfg, err := driver.ParseDSN(dsn)
 	if err != nil {
-		return fmt.Errorf("SPONGE_MYSQL: %w", err)
+		return errors.New("SPONGE_MYSQL is no DSN: user:password@tcp(host:3306)/sponge is one") // err may hold the password
 	}
 	name := cfg.DBName
 	if name == "" {

@@ -23,6 +23,7 @@ type job struct {
 	outcomes []Outcome
 	ends     map[int]int64 // the next offset of each partition behind the batch
 	journal  []byte        // the journal row for sponge.journal; nil: none
+	saved    map[int]int64 // what the batch's transaction wrote to applied.announced
 }
 
 // announceQueue is how many batches may wait for Redis before the lane does.
@@ -69,7 +70,11 @@ func (a *announcer) start(from map[int]int64) {
 // add hands a batch over. It blocks while Redis is slower than MySQL.
 func (a *announcer) add(ctx context.Context, j *job) error {
 	if j.journal != nil {
-		a.journal.write(j.journal, func() { a.half(j) })
+		a.journal.write(j.journal, func(err error) {
+			if err == nil {
+				a.half(j)
+			}
+		})
 	} else {
 		a.half(j)
 	}
@@ -109,8 +114,16 @@ func (a *announcer) half(j *job) {
 func (a *announcer) upTo(partition int) int64 {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.saved[partition] = a.done[partition] // the caller's transaction writes it
 	return a.done[partition]
+}
+
+// wrote notes what a transaction that has committed says was announced.
+func (a *announcer) wrote(offsets map[int]int64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for p, offset := range offsets {
+		a.saved[p] = max(a.saved[p], offset)
+	}
 }
 
 // save writes to applied what no batch has written, when there are none.
@@ -148,6 +161,7 @@ func (a *announcer) run(ctx context.Context) {
 		for ctx.Err() == nil {
 			err := a.announce(ctx, j)
 			if err == nil {
+				j.frames, j.outcomes = nil, nil // its journal row may wait for Kafka for long
 				a.half(j)
 				break
 			}

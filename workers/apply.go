@@ -3,31 +3,42 @@ package workers
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strconv"
 	"time"
-
-	"github.com/go-sql-driver/mysql"
 )
+
+// begin begins a transaction, on a new session where there is none, or where
+// the old one has ended since: MySQL ends one that is silent for idleWait,
+// which a batch of passwords can take to prepare.
+func (l *lane) begin(ctx context.Context) error {
+	for fresh := l.session == nil; ; fresh = true {
+		if l.session == nil {
+			s, err := openSession(ctx, l.db)
+			if err != nil {
+				return err
+			}
+			l.session = s
+		}
+		_, err := l.session.conn.ExecContext(ctx, "START TRANSACTION")
+		if err == nil {
+			return nil
+		}
+		if l.endSession(); fresh {
+			return err
+		}
+	}
+}
 
 // transact runs work in a transaction on the lane's session and ends it with
 // end. Whatever fails leaves no transaction open.
 func (l *lane) transact(ctx context.Context, work, end func(context.Context, *Tx) error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), txTime)
 	defer cancel()
-	if l.session == nil {
-		s, err := openSession(ctx, l.db)
-		if err != nil {
-			return err
-		}
-		l.session = s
-	}
-	tx := &Tx{s: l.session, Careful: l.careful > 0}
-	if _, err := l.session.conn.ExecContext(ctx, "START TRANSACTION"); err != nil {
-		l.endSession()
+	if err := l.begin(ctx); err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
+	tx := &Tx{s: l.session, Careful: l.careful > 0}
 	if err := work(ctx, tx); err != nil {
 		if _, rb := l.session.conn.ExecContext(ctx, "ROLLBACK"); rb != nil {
 			l.endSession()
@@ -79,9 +90,7 @@ func (l *lane) apply(ctx context.Context, frames []*Frame, handle handleFunc, de
 		committing := time.Now()
 		_, err := tx.s.conn.ExecContext(ctx, "COMMIT")
 		if err != nil {
-			var refused *mysql.MySQLError
-			l.ambiguous = l.ambiguous || !errors.As(err, &refused)
-			return fmt.Errorf("commit: %w", err)
+			return fmt.Errorf("commit: %w", err) // it may have happened: see lock
 		}
 		l.metrics.stage(l.topic, "commit", committing)
 		return nil
@@ -89,21 +98,14 @@ func (l *lane) apply(ctx context.Context, frames []*Frame, handle handleFunc, de
 	if err != nil {
 		return err
 	}
-	wasAmbiguous := l.ambiguous
-	l.ambiguous = false
 	if l.careful > 0 {
 		l.careful--
 	}
 	if len(locked) > 0 {
 		l.giveBack(locked)
 	}
-	if len(applied) > 0 && wasAmbiguous {
-		// Our own commit had happened after all; else a newer owner applied
-		// them, and announces them.
+	if len(applied) > 0 {
 		l.recall(ctx, applied)
-	}
-	for _, f := range applied {
-		l.in.parts[f.Partition].next = max(l.in.parts[f.Partition].next, f.Offset+1)
 	}
 	if len(mine) == 0 {
 		return nil
@@ -115,15 +117,20 @@ func (l *lane) apply(ctx context.Context, frames []*Frame, handle handleFunc, de
 			part.dead = 0
 		}
 	}
+	l.announce.wrote(j.saved)
 	l.metrics.batch(l.topic, mine, outcomes)
 	l.metrics.stage(l.topic, "transaction", started)
 	return l.announce.add(ctx, j)
 }
 
 // lock locks the rows of the batch's partitions and sorts its frames into
-// those that are ours to apply, those that have been applied, and those whose
-// row another transaction holds. A holder that is frozen delays only its own
-// partitions.
+// those that are ours to apply, those that have been applied but, as far as
+// the rows tell, not announced, and those whose row another transaction holds.
+// A holder that is frozen delays only its own partitions.
+//
+// Frames were applied by a commit of ours whose answer was lost, or by another
+// owner. The latter may have committed after our takeover and died before it
+// announced, so we do: twice is better than never.
 func (l *lane) lock(ctx context.Context, tx *Tx, frames []*Frame) (mine, applied, locked []*Frame, err error) {
 	var ids []int
 	seen := map[int]bool{}
@@ -133,16 +140,18 @@ func (l *lane) lock(ctx context.Context, tx *Tx, frames []*Frame) (mine, applied
 			ids = append(ids, f.Partition)
 		}
 	}
-	next := make(map[int]int64, len(ids))
-	// By primary key; the rows exist since the takeover.
-	err = In(ctx, tx, "SELECT `partition`, next_offset FROM applied WHERE topic = ? AND `partition` IN ({}) ORDER BY `partition` FOR UPDATE SKIP LOCKED",
+	next, announced := make(map[int]int64, len(ids)), make(map[int]int64, len(ids))
+	// By primary key; the rows exist since the takeover. For half of a topic's
+	// partitions the optimizer would go through all of them, and another
+	// worker would find its rows locked for a moment.
+	err = In(ctx, tx, "SELECT `partition`, next_offset, announced FROM applied FORCE INDEX (PRIMARY) WHERE topic = ? AND `partition` IN ({}) ORDER BY `partition` FOR UPDATE SKIP LOCKED",
 		"?", []any{l.topic.Group()}, ids, One, func(scan func(...any) error) error {
 			var id int
-			var offset int64
-			if err := scan(&id, &offset); err != nil {
+			var offset, told int64
+			if err := scan(&id, &offset, &told); err != nil {
 				return err
 			}
-			next[id] = offset
+			next[id], announced[id] = offset, told
 			return nil
 		})
 	if err != nil {
@@ -152,23 +161,24 @@ func (l *lane) lock(ctx context.Context, tx *Tx, frames []*Frame) (mine, applied
 		mine = make([]*Frame, 0, len(frames))
 	}
 	for _, f := range frames {
-		at, ok := next[f.Partition]
+		p := l.in.parts[f.Partition]
+		at, ok := next[p.id]
 		switch {
-		case l.in.parts[f.Partition].stopped.Load():
+		case p.stopped.Load():
 		case !ok:
 			locked = append(locked, f)
 		case f.Offset < at:
-			applied = append(applied, f)
-		case f.Offset == at:
-			mine = append(mine, f)
-			next[f.Partition] = at + 1
-		case f.Offset > at && l.in.parts[f.Partition].next > at:
+			p.next = max(p.next, f.Offset+1)
+			if f.Offset >= announced[p.id] {
+				applied = append(applied, f)
+			}
+		case f.Offset > at && p.next > at:
 			// The row moved back under us: a restored database.
-			l.stop(l.in.parts[f.Partition], fmt.Errorf("offset %d comes after %d: %w", f.Offset, at, ErrOtherTopic))
+			l.stop(p, fmt.Errorf("offset %d comes after %d: %w", f.Offset, at, ErrOtherTopic))
 		default:
 			// Offsets may skip (compaction, transactions' markers), forward only.
 			mine = append(mine, f)
-			next[f.Partition] = f.Offset + 1
+			next[p.id] = f.Offset + 1
 		}
 	}
 	return mine, applied, locked, nil
@@ -177,12 +187,11 @@ func (l *lane) lock(ctx context.Context, tx *Tx, frames []*Frame) (mine, applied
 // record advances the partitions and adds the journal row, the last statement
 // of the transaction: so the numbers are in the order of the effects.
 func (l *lane) record(ctx context.Context, tx *Tx, frames []*Frame, outcomes []Outcome, dead *Frame) (*job, error) {
-	j := &job{frames: frames, outcomes: outcomes, ends: endsOf(frames)}
+	j := &job{frames: frames, outcomes: outcomes, ends: endsOf(frames), saved: map[int]int64{}}
 	type advance struct {
-		part      int
-		first     int64
-		last      *Frame
-		announced int64
+		part  int
+		first int64
+		last  *Frame
 	}
 	index := map[int]int{}
 	var parts []advance
@@ -191,16 +200,17 @@ func (l *lane) record(ctx context.Context, tx *Tx, frames []*Frame, outcomes []O
 		if !ok {
 			i = len(parts)
 			index[f.Partition] = i
-			parts = append(parts, advance{part: f.Partition, first: f.Offset, announced: l.announce.upTo(f.Partition)})
+			parts = append(parts, advance{part: f.Partition, first: f.Offset})
+			j.saved[f.Partition] = l.announce.upTo(f.Partition)
 		}
 		parts[i].last = f
 	}
 	err := Insert(ctx, tx, "INSERT INTO applied (topic, `partition`, next_offset, announced, last_hash) VALUES {}"+
-		" ON DUPLICATE KEY UPDATE next_offset = VALUES(next_offset), announced = VALUES(announced), last_hash = VALUES(last_hash)",
+		" ON DUPLICATE KEY UPDATE next_offset = VALUES(next_offset), announced = GREATEST(announced, VALUES(announced)), last_hash = VALUES(last_hash)",
 		"(?,?,?,?,?)", parts, func(a []any, p advance) []any {
 			m := p.last.message()
 			hash := recordHash(&m)
-			return append(a, l.topic.Group(), p.part, p.last.Offset+1, p.announced, hash[:])
+			return append(a, l.topic.Group(), p.part, p.last.Offset+1, j.saved[p.part], hash[:])
 		})
 	if err != nil {
 		return nil, err

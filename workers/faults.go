@@ -12,7 +12,7 @@ import (
 // errBroken makes database/sql throw a connection away.
 var errBroken = driver.ErrBadConn
 
-var errNoFrame = errors.New("no frame of a known type")
+var errNoFrame = errors.New("no frame that belongs to this topic")
 
 // ErrRepeat means that a batch holds a frame that was stored before; the
 // runtime repeats the batch with Tx.Careful set.

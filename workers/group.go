@@ -144,6 +144,7 @@ func (g *group) takeOver(ctx context.Context, ids []int) ([]*partition, error) {
 	}
 	slices.SortFunc(parts, func(a, b *partition) int { return a.id - b.id })
 	for _, p := range parts {
+		p.first = bounds[p.id].First
 		if err := p.compare(bounds[p.id]); err != nil {
 			p.stopped.Store(true)
 			g.metrics.stopped.WithLabelValues(g.topic.Group(), fmt.Sprint(p.id)).Set(1)
@@ -167,8 +168,8 @@ func (p *partition) compare(b queue.Bounds) error {
 
 // start is where a partition is read from: at what must be announced again,
 // and at least at the record whose hash is known, if Kafka still has it.
-func (p *partition) start(first int64) int64 {
-	return max(min(p.announce, p.next-1), first, 0)
+func (p *partition) start() int64 {
+	return max(min(p.announce, p.next-1), p.first)
 }
 
 // work runs lane, announcer and fetcher over the partitions until ctx ends.
@@ -179,14 +180,10 @@ func (g *group) work(ctx context.Context, gen *queue.Generation, parts []*partit
 		return
 	}
 	starts, announced := map[int]int64{}, map[int]int64{}
-	bounds, err := queue.Offsets(ctx, g.cfg.Kafka, g.name(), gen.Partitions)
-	if err != nil {
-		g.log.Error("take over partitions: read from their first record", "error", err)
-	}
 	for _, p := range parts {
 		announced[p.id] = p.announce
 		if !p.stopped.Load() {
-			starts[p.id] = p.start(bounds[p.id].First)
+			starts[p.id] = p.start()
 		}
 	}
 	in := newInbox(parts)
@@ -196,7 +193,7 @@ func (g *group) work(ctx context.Context, gen *queue.Generation, parts []*partit
 		presence: presence.NewReader(g.redis, g.cfg.Namespace), db: g.db, journal: g.journal,
 		metrics: g.metrics, log: g.log}
 	a.start(announced)
-	l := &lane{topic: g.topic, handler: g.handler, maxBatch: g.maxBatch, deadMax: g.cfg.DeadInRow, db: g.db, parser: newParser(g.key),
+	l := &lane{topic: g.topic, handler: g.handler, maxBatch: g.maxBatch, deadMax: g.cfg.DeadInRow, db: g.db, parser: newParser(g.topic, g.key),
 		in: in, forget: fetcher.Forget, announce: a, dead: g.dead, metrics: g.metrics, log: g.log}
 	in.lost = func(id int, err error) { l.lost(id, err) }
 

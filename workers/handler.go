@@ -13,7 +13,9 @@
 //
 // Every transaction takes its row locks in this order, each kind sorted:
 // applied, users, conversations, sequences, cursors. Whoever concludes that an
-// id does not exist holds its sequence's row while concluding.
+// id does not exist holds its sequence's row, shared, while concluding; rows
+// that have appeared since are locked behind it. Where that makes a circle,
+// InnoDB finds it, and the batch that it ends is repeated.
 //
 // The package knows records, transactions and channels. What frames mean is
 // the handlers' (login, friend, group, storage below this folder), which know

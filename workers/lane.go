@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -39,9 +40,8 @@ type lane struct {
 	metrics  *metrics
 	log      *slog.Logger
 
-	session   *session
-	careful   int  // batches left
-	ambiguous bool // the last commit may have happened
+	session *session
+	careful int // batches left
 }
 
 // run handles batches until ctx ends, then leaves nothing half done.
@@ -147,13 +147,35 @@ func (l *lane) process(ctx context.Context, frames []*Frame) {
 				return
 			}
 			l.log.Warn("a frame of the batch cannot be handled: going on frame by frame", "frames", len(frames), "error", err)
-			for _, f := range frames {
-				l.process(ctx, []*Frame{f})
-			}
+			l.pieces(ctx, frames, 1)
+			return
+		}
+		if errors.Is(err, context.DeadlineExceeded) && len(frames) > 1 {
+			// What does not fit into txTime would never succeed as a whole.
+			l.log.Warn("batch takes too long: going on in halves", "frames", len(frames), "error", err)
+			l.pieces(ctx, frames, (len(frames)+1)/2)
 			return
 		}
 		l.log.Error("batch failed: trying again", "frames", len(frames), "error", err)
 		pause(ctx, wait.NextBackOff())
+	}
+}
+
+// pieces processes a batch in pieces of n frames. Whatever comes behind a
+// record that a piece gave back goes back, too: it must not overtake it.
+func (l *lane) pieces(ctx context.Context, frames []*Frame, n int) {
+	for piece := range slices.Chunk(frames, n) {
+		ready := make([]*Frame, 0, len(piece))
+		for _, f := range piece {
+			if l.in.waitsBefore(l.in.parts[f.Partition], f.Offset) {
+				l.giveBack([]*Frame{f})
+			} else {
+				ready = append(ready, f)
+			}
+		}
+		if len(ready) > 0 {
+			l.process(ctx, ready)
+		}
 	}
 }
 
@@ -230,13 +252,12 @@ func (l *lane) bury(ctx context.Context, f *Frame, cause error) {
 	if p.stopped.Load() {
 		return
 	}
-	if p.dead++; p.dead >= l.deadMax {
-		l.stop(p, fmt.Errorf("%d frames in a row cannot be handled, the last at offset %d: %w", p.dead, f.Offset, cause))
+	if p.dead+1 >= l.deadMax {
+		l.stop(p, fmt.Errorf("%d frames in a row cannot be handled, the last at offset %d: %w", p.dead+1, f.Offset, cause))
 		return
 	}
 	l.log.Error("frame cannot be handled: moved to the dead-letter topic",
 		"partition", f.Partition, "offset", f.Offset, "frame", f.Envelope.FrameID, "error", cause)
-	l.metrics.dead.WithLabelValues(l.topic.Group()).Inc()
 	wait := newBackOff()
 	for ctx.Err() == nil {
 		err := l.dead.put(ctx, l.topic, f, cause)
@@ -249,6 +270,10 @@ func (l *lane) bury(ctx context.Context, f *Frame, cause error) {
 			}, f)
 		}
 		if err == nil {
+			if p.next > f.Offset { // else it was given back, and comes again
+				p.dead++
+				l.metrics.dead.WithLabelValues(l.topic.Group()).Inc()
+			}
 			return
 		}
 		l.log.Error("dead letter: trying again", "error", err)

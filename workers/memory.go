@@ -2,6 +2,7 @@ package workers
 
 import (
 	"context"
+	"slices"
 
 	"sponge/pkg/protocol"
 )
@@ -151,16 +152,13 @@ func Users(ctx context.Context, tx *Tx, ids []int64) (map[int64]bool, error) {
 	if err := look(); err != nil {
 		return nil, err
 	}
-	for _, id := range ids {
-		if !found[id] {
-			last, err := LockSequence(ctx, tx, "users", false)
-			if err != nil {
-				return nil, err
-			}
-			if id <= last {
-				return found, look()
-			}
-		}
+	missing := slices.DeleteFunc(slices.Clone(ids), func(id int64) bool { return found[id] })
+	if len(missing) == 0 {
+		return found, nil
 	}
-	return found, nil
+	last, err := LockSequence(ctx, tx, "users", false)
+	if err != nil || slices.Min(missing) > last {
+		return found, err
+	}
+	return found, look() // registered between the look and the lock
 }

@@ -11,6 +11,7 @@ import (
 
 	"sponge/pkg/envelope"
 	"sponge/pkg/keys"
+	"sponge/pkg/protocol"
 	"sponge/pkg/queue"
 )
 
@@ -193,6 +194,7 @@ func (in *inbox) drop(p *partition) {
 // parser makes frames of records. It remembers which proofs hold: all frames
 // of a connection carry the same one. Not safe for concurrent use.
 type parser struct {
+	topic  protocol.Topic
 	key    *keys.WorkerKey
 	intern envelope.Interner
 	held   map[keys.Proof]place
@@ -207,8 +209,8 @@ type place struct {
 // maxHeld bounds the proofs that are remembered; beyond it begins anew.
 const maxHeld = 1 << 16
 
-func newParser(key *keys.WorkerKey) *parser {
-	return &parser{key: key, intern: envelope.Interner{}, held: map[keys.Proof]place{}}
+func newParser(topic protocol.Topic, key *keys.WorkerKey) *parser {
+	return &parser{topic: topic, key: key, intern: envelope.Interner{}, held: map[keys.Proof]place{}}
 }
 
 // parse fills f from a record. A record that is no frame is marked broken, and
@@ -219,7 +221,7 @@ func (pr *parser) parse(f *Frame, p *partition, m *queue.Message, now time.Time)
 		f.Bytes, f.broken = m.Value, &brokenError{err}
 		return
 	}
-	if n, err := f.Parse(m.Value); err != nil || n != len(m.Value) || !f.Type.Known() {
+	if n, err := f.Parse(m.Value); err != nil || n != len(m.Value) || !pr.belongs(f) {
 		if err == nil {
 			err = errNoFrame
 		}
@@ -229,6 +231,24 @@ func (pr *parser) parse(f *Frame, p *partition, m *queue.Message, now time.Time)
 	if proof := f.Envelope.Proof; proof != nil && pr.holds(proof, &f.Envelope, now) {
 		f.User, f.Session = proof.User(), proof.Session()
 	}
+}
+
+// belongs reports whether edges publish such a frame to the topic.
+func (pr *parser) belongs(f *Frame) bool {
+	if !f.Type.Known() || f.Type.Topic() != pr.topic {
+		return false
+	}
+	switch f.Envelope.Kind {
+	case envelope.FromClient:
+		return f.Type != protocol.Ping
+	case envelope.Report:
+		return f.Type == protocol.Received
+	case envelope.Sync:
+		return f.Type == protocol.Offline
+	case envelope.Renew:
+		return f.Type == protocol.Login
+	}
+	return false
 }
 
 func (pr *parser) holds(proof *keys.Proof, e *envelope.Envelope, now time.Time) bool {

@@ -22,21 +22,21 @@ type journalWriter struct {
 	log      *slog.Logger
 }
 
-// write publishes a row and calls done when Kafka has it. Its topic has one
-// partition, so rows keep their order.
-func (w *journalWriter) write(row []byte, done func()) {
+// write publishes a row and calls done, with nil when Kafka has it. Its topic
+// has one partition, so rows keep their order.
+func (w *journalWriter) write(row []byte, done func(error)) {
 	r := &queue.Record{Value: row, Time: time.Now()}
 	err := w.producer.Enqueue(w.topic, 0, r, func(_ *queue.Record, err error) {
 		if err != nil {
-			// The row stays in MySQL; what it covers counts as not announced,
-			// so the next owner publishes it: see publishMissing.
+			// The row stays in MySQL. Unless a later one succeeds, what it
+			// covers counts as not announced: see publishMissing.
 			w.log.Error("publish journal row", "error", err)
-			return
 		}
-		done()
+		done(err)
 	})
 	if err != nil {
 		w.log.Error("publish journal row", "error", err)
+		done(err)
 	}
 }
 
@@ -85,8 +85,20 @@ func (g *group) publishMissing(ctx context.Context, parts []*partition) error {
 			}
 		}
 	}
+	results := make(chan error, len(found))
 	for _, row := range slices.Backward(found) {
-		g.journal.write(row, func() {})
+		g.journal.write(row, func(err error) { results <- err })
+	}
+	// Before anything counts as announced, they must be in the topic.
+	for range found {
+		select {
+		case err := <-results:
+			if err != nil && !errors.Is(err, queue.ErrRejected) {
+				return fmt.Errorf("publish journal rows: %w", err)
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 	return nil
 }

@@ -63,8 +63,8 @@ func New(cfg Config, groups map[protocol.Topic]Factory, deps Deps) (*Worker, err
 		return nil, err
 	}
 	options, err := redis.ParseURL(cfg.Redis)
-	if err != nil {
-		return nil, fmt.Errorf("SPONGE_REDIS: %w", err)
+	if err != nil { // it may hold the password
+		return nil, errors.Join(errors.New("SPONGE_REDIS is no Redis URL: redis://:password@host:6379/0 is one"), db.Close())
 	}
 	options.Protocol = 2
 	w := &Worker{cfg: cfg, log: deps.Log, db: db, redis: redis.NewClient(options), ready: make(chan struct{}),

@@ -66,7 +66,9 @@ func serve(ctx context.Context, name string, r role, t *telemetry.Config, metric
 	run.Go(func() error {
 		select {
 		case <-r.Ready():
-			fmt.Println("ready", name)
+			if ctx.Err() == nil { // else it was told to stop before
+				fmt.Println("ready", name)
+			}
 		case <-ctx.Done():
 		}
 		return nil

@@ -164,7 +164,7 @@ func (u *cluster) loadKeys() error {
 // writeEnv leaves the addresses for other commands: a further edge or worker
 // can join, and the database can be looked at.
 func (u *cluster) writeEnv() error {
-	text := fmt.Sprintf("SPONGE_KAFKA=%s\nSPONGE_REDIS=%s\nSPONGE_MYSQL=%s\nSPONGE_SEAL_KEY=%s\nSPONGE_WORKER_KEY=%s\n",
+	text := fmt.Sprintf("SPONGE_KAFKA='%s'\nSPONGE_REDIS='%s'\nSPONGE_MYSQL='%s'\nSPONGE_SEAL_KEY='%s'\nSPONGE_WORKER_KEY='%s'\n",
 		u.kafka.Addr(), u.redis.URL(), u.mysql.DSN("sponge"), u.seal, u.secret)
 	return os.WriteFile(filepath.Join(u.dir, "env"), []byte(text), 0o600)
 }

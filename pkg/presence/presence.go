@@ -116,7 +116,7 @@ func (r *Reader) Places(ctx context.Context, users []int64) ([][]Place, error) {
 			}
 			out[i] = append(out[i], place)
 			if l, ok := r.nodes[place.Node]; !ok || now.After(l.until) {
-				r.nodes[place.Node] = lease{until: now.Add(leaseCache)}
+				r.nodes[place.Node] = lease{until: now.Add(leaseCache)} // not asked twice
 				ask = append(ask, place.Node)
 			}
 		}
@@ -155,7 +155,13 @@ func (r *Reader) askNodes(ctx context.Context, nodes []string) error {
 	}
 	until := time.Now().Add(leaseCache)
 	for i, n := range nodes {
-		r.nodes[n] = lease{alive: cmds[i].Val() == 1, until: until}
+		if cmds[i].Val() == 1 {
+			r.nodes[n] = lease{alive: true, until: until}
+		} else {
+			// Asked again the next time: an edge whose lease had lapsed counts
+			// from the moment it has it again, and synchronises from there.
+			r.nodes[n] = lease{}
+		}
 	}
 	return nil
 }

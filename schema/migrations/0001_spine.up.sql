@@ -87,7 +87,8 @@ CREATE TABLE journal (
   ranges     BLOB NOT NULL COMMENT 'JSON: [[partition, first offset, last offset], ...]',
   inputs     MEDIUMBLOB NULL COMMENT 'JSON: [[partition, offset, input], ...]: what decided rows besides the records',
   dead       BLOB NULL COMMENT 'JSON: [[partition, offset], ...]: records that no handler could take',
-  PRIMARY KEY (number)
+  PRIMARY KEY (number),
+  KEY journal_topic (topic)
 ) ENGINE = InnoDB;
 
 CREATE TABLE sessions (

@@ -51,7 +51,7 @@ func New(unread Unread) workers.Factory {
 		if h.dummy, err = argon2id.CreateHash("nobody's password", h.params); err != nil {
 			return nil, 0, fmt.Errorf("argon2id: %w", err)
 		}
-		return h, 4 * n, nil
+		return h, 16 * n, nil
 	}
 }
 
@@ -143,10 +143,10 @@ func (h *Handler) prepareLogin(ctx context.Context, f *workers.Frame) error {
 	}
 	return h.hashing(ctx, func() error {
 		same, err := argon2id.ComparePasswordAndHash(string(password), verifier)
-		if err != nil {
-			return fmt.Errorf("verifier of user %d: %w", in.user, err)
-		}
-		if !same || !known {
+		switch {
+		case err != nil: // a damaged row is one account's trouble, not its neighbours'
+			in.err = protocol.Errorf(protocol.Internal, "this account cannot log in with its password; ask the operators")
+		case !same || !known:
 			in.err = wrong()
 		}
 		in.token, in.session = keys.NewToken()
@@ -252,7 +252,8 @@ func (h *Handler) login(ctx context.Context, tx *workers.Tx, f *workers.Frame) (
 	expires := now.Add(h.cfg.SessionTime).UnixMilli()
 	if in.byToken {
 		var user int64
-		found, err := tx.Get(ctx, "SELECT user_id FROM sessions WHERE id = ? AND expires_at > ?",
+		// Locked: a logout that ends it meanwhile must not be undone below.
+		found, err := tx.Get(ctx, "SELECT user_id FROM sessions WHERE id = ? AND expires_at > ? FOR UPDATE",
 			[]any{in.session[:], now.UnixMilli()}, &user)
 		if err != nil {
 			return workers.Outcome{}, err

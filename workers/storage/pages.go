@@ -15,6 +15,10 @@ const (
 	convsAtOnce = 500  // conversations that are listed at once
 	maxConvs    = 5000 // conversations that one frame looks at
 	maxSync     = 1000 // messages that one synchronisation pushes
+
+	// batchPages are the bytes of pages that one batch reads. Once they are
+	// used up, a page ends behind its first message, and says that there is more.
+	batchPages = 32 << 20
 )
 
 // pending is a conversation that has messages above a user's cursor.
@@ -88,10 +92,16 @@ type page struct {
 	full  bool // a message was left out
 }
 
-// add appends a message unless the page is full then.
+// newPage begins a page of most messages and so many bytes at most.
+func (b *batch) newPage(sep byte, most, bytes int) page {
+	return page{sep: sep, most: most, bytes: min(bytes, batchPages-b.pages)}
+}
+
+// add appends a message unless the page is full then. The first one always
+// fits, so that whoever asks again comes to an end.
 func (p *page) add(body []byte, seq int64, frame []byte, sentAt int64) bool {
 	size := len(body) + 96
-	if p.full || p.count == p.most || len(p.list)+size > p.bytes {
+	if p.full || p.count == p.most || p.count > 0 && len(p.list)+size > p.bytes {
 		p.full = true
 		return false
 	}
@@ -176,7 +186,7 @@ func (b *batch) offline(ctx context.Context, f *workers.Frame) (workers.Outcome,
 	if err != nil {
 		return workers.Outcome{}, err
 	}
-	p := page{sep: ',', most: protocol.MaxPage, bytes: protocol.MaxPageBytes}
+	p := b.newPage(',', protocol.MaxPage, protocol.MaxPageBytes)
 	var shown []envelope.Range
 	all, err := eachPending(ctx, b.tx, f.User, func(conv pending) (bool, error) {
 		upTo := conv.last
@@ -198,6 +208,7 @@ func (b *batch) offline(ctx context.Context, f *workers.Frame) (workers.Outcome,
 	if err != nil {
 		return workers.Outcome{}, err
 	}
+	b.pages += len(p.list)
 	reply := append(protocol.NewReply(make([]byte, 0, len(p.list)+96), f.Type, protocol.OK, f.Echo()), `,"messages":[`...)
 	reply = append(append(reply, p.list...), ']')
 	return workers.Outcome{Reply: reply.Bool("more", !all).End(), Shown: shown, Cursors: cursors}, nil
@@ -212,7 +223,7 @@ func (b *batch) sync(ctx context.Context, f *workers.Frame) (workers.Outcome, er
 	if err != nil {
 		return workers.Outcome{}, err
 	}
-	p := page{sep: '\n', most: maxSync, bytes: protocol.MaxPageBytes}
+	p := b.newPage('\n', maxSync, protocol.MaxPageBytes)
 	var shown []envelope.Range
 	_, err = eachPending(ctx, b.tx, f.User, func(conv pending) (bool, error) {
 		for _, hole := range holes(conv, f.Envelope.Ranges) {
@@ -232,6 +243,7 @@ func (b *batch) sync(ctx context.Context, f *workers.Frame) (workers.Outcome, er
 	if err != nil {
 		return workers.Outcome{}, err
 	}
+	b.pages += len(p.list)
 	if p.count > 0 {
 		p.list = append(p.list, '\n')
 	}
@@ -268,13 +280,15 @@ func (b *batch) history(ctx context.Context, f *workers.Frame) (workers.Outcome,
 	var rows []row
 	size := 0
 	more := false
+	p := b.newPage(',', int(limit), protocol.MaxPageBytes)
+	before = min(before, last+1) // what came meanwhile lies beyond lastSeq
 	err = b.tx.Query(ctx, selectMessages("", order), []any{conv.A, conv.B, max(after, low), before, limit + 1}, func(scan func(...any) error) error {
 		var r row
 		var sender int64
 		if err := scan(&r.seq, &sender, &r.frame, &r.sentAt, &r.body); err != nil {
 			return err
 		}
-		if size += len(r.body) + 97; more || len(rows) == int(limit) || size > protocol.MaxPageBytes {
+		if size += len(r.body) + 97; more || len(rows) == p.most || len(rows) > 0 && size > p.bytes {
 			more = true
 			return nil
 		}
@@ -287,10 +301,10 @@ func (b *batch) history(ctx context.Context, f *workers.Frame) (workers.Outcome,
 	if order == "DESC" {
 		slices.Reverse(rows)
 	}
-	p := page{sep: ',', most: int(limit), bytes: protocol.MaxOutbound}
 	for _, r := range rows {
 		p.add(r.body, r.seq, r.frame, r.sentAt)
 	}
+	b.pages += len(p.list)
 	reply := append(protocol.NewReply(make([]byte, 0, len(p.list)+128), f.Type, protocol.OK, f.Echo()), `,"messages":[`...)
 	reply = append(append(reply, p.list...), ']')
 	return workers.Outcome{Reply: reply.Bool("more", more).Int("lastSeq", last).End()}, nil

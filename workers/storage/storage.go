@@ -31,6 +31,7 @@ type batch struct {
 	frames   []*workers.Frame
 	outcomes []workers.Outcome
 	convs    map[protocol.Conversation]*conversation
+	pages    int // bytes of messages that were read for pages
 }
 
 // conversation is a conversation's row, locked for the transaction.
