@@ -10,12 +10,16 @@ import (
 	"time"
 )
 
+// peerTimeout is after how long a peer that acknowledges nothing counts as
+// dead.
+const peerTimeout = time.Minute
+
 // keepAlive finds dead peers in about a minute.
 var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 10 * time.Second, Count: 3}
 
 // listen opens every listener, or none.
 func (e *Edge) listen(ctx context.Context) error {
-	plain := net.ListenConfig{KeepAliveConfig: keepAlive}
+	plain := net.ListenConfig{KeepAliveConfig: keepAlive, Control: userTimeout}
 	shared := net.ListenConfig{KeepAliveConfig: keepAlive, Control: reusePort}
 	var opened []net.Listener
 	open := func(lc *net.ListenConfig, addr string) error {

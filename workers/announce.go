@@ -329,8 +329,11 @@ type nodeEntry struct {
 	conns []uint64 // of the push at hand
 }
 
-// maxNodes bounds the nodes whose buffers are kept from one batch to the next.
-const maxNodes = 1000
+// Bounds of the buffers that are kept from one batch to the next.
+const (
+	maxNodes = 100
+	maxKept  = 64 << 10 // bytes for one node
+)
 
 // reset begins a batch. Buffers stay: what was sent is with Redis.
 func (e *entries) reset() {
@@ -339,7 +342,7 @@ func (e *entries) reset() {
 	}
 	for _, n := range e.byNode {
 		n.full, n.conns = nil, n.conns[:0]
-		if n.last = n.last[:0]; cap(n.last) > channel.MaxEntry {
+		if n.last = n.last[:0]; cap(n.last) > maxKept {
 			n.last = nil
 		}
 	}

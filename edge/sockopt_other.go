@@ -12,3 +12,6 @@ import (
 func reusePort(string, string, syscall.RawConn) error {
 	return errors.New("listening together works on Linux only")
 }
+
+// userTimeout: other systems have another option, or none.
+func userTimeout(string, string, syscall.RawConn) error { return nil }
