@@ -83,6 +83,9 @@ func (l *dirLock) awaitLeftover(ctx context.Context, o Options, wait time.Durati
 // release gives the directory back. A server that still runs keeps its part.
 func (l *dirLock) release() {
 	_ = l.server.Close()
+	// Unlocked, not only closed: a child that is being forked at this moment
+	// has the descriptor until it executes its program.
+	_ = syscall.Flock(int(l.owner.Fd()), syscall.LOCK_UN)
 	_ = l.owner.Close()
 }
 
