@@ -22,6 +22,17 @@ type KafkaConfig struct {
 	// SyncWrites syncs each produced batch to the disk. Without it, records
 	// survive the end of the process, but not that of the machine.
 	SyncWrites bool
+
+	// Fronts are proxies before a real broker, which clients are to keep to: a
+	// broker tells each client its own address, so it has a further port for
+	// each of them, where it tells the proxy's.
+	Fronts []KafkaFront
+}
+
+// KafkaFront is a proxy before a broker.
+type KafkaFront struct {
+	Addr string // where clients find the proxy, "host:port"
+	Port int    // the broker's own loopback port that the proxy leads to
 }
 
 // Kafka is a running Kafka with one broker, embedded or real.

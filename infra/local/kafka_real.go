@@ -38,6 +38,7 @@ type kafkaNode struct {
 	Data                 string // relative to the service's directory
 	Port, ControllerPort int
 	SyncWrites           bool
+	Fronts               []KafkaFront
 }
 
 func startRealKafka(ctx context.Context, h host, o Options, c KafkaConfig) (*Kafka, error) {
@@ -106,7 +107,7 @@ func (j *kafkaJVM) run(ctx context.Context, o Options, c KafkaConfig, lock *dirL
 // newKafkaNode finds ports. A port that was asked for and is taken is an error
 // now, and not after a JVM's start.
 func newKafkaNode(c KafkaConfig) (*kafkaNode, error) {
-	node := &kafkaNode{Data: realData, Port: c.Port, SyncWrites: c.SyncWrites}
+	node := &kafkaNode{Data: realData, Port: c.Port, SyncWrites: c.SyncWrites, Fronts: c.Fronts}
 	if c.Port == 0 {
 		ports, err := Ports(2)
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strconv"
 	"sync"
 	"testing"
@@ -290,7 +291,7 @@ func TestKafkaKindsDoNotMix(t *testing.T) {
 func TestTestKafkaConfig(t *testing.T) {
 	t.Parallel()
 	for value, real := range map[string]bool{"": false, "embedded": false, "real": true} {
-		if c, err := testKafkaConfig(value); err != nil || c != (KafkaConfig{Real: real}) {
+		if c, err := testKafkaConfig(value); err != nil || !reflect.DeepEqual(c, KafkaConfig{Real: real}) {
 			t.Errorf("%q: %+v, %v", value, c, err)
 		}
 	}
