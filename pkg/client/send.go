@@ -9,14 +9,17 @@ import (
 
 // Send is Post for what must not be lost: a frame that was not accepted (503),
 // or may have been (504), is sent again with the same id after a pause, behind
-// what was sent meanwhile. done is called once, with any other reply or when
-// the client has ended.
+// what was sent meanwhile. done, unless nil, is called once, with any other
+// reply or when the client has ended.
 func (c *Client) Send(t protocol.Type, fields protocol.Object, tag int64, done func(*Reply)) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.numbers++
 	number := c.numbers
 	fields = slices.Clone(fields)
+	if done == nil {
+		done = func(*Reply) {}
+	}
 	pause := c.newBackoff()
 	var answered func(*Reply)
 	again := func() {
