@@ -1,0 +1,235 @@
+package faults
+
+import (
+	"go/format"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// mutant is a build that lacks one safeguard and works as long as nothing
+// fails. A check that passes with its mutant proves nothing.
+type mutant struct {
+	name string
+	// safeguard is what the mutant lacks.
+	safeguard string
+	// fault is what exposes the lack, and symptom how it shows.
+	fault, symptom string
+	edits          []edit
+}
+
+// mutants are the builds that the harness must catch.
+func mutants() []mutant {
+	return []mutant{
+		{
+			name:      "no-partition-row",
+			safeguard: "A batch locks its partitions' rows in applied and compares where they stand, so that what was applied, by whomever, is not applied again.",
+			fault: "Cut a worker's link to MySQL when COMMIT has passed, before its answer has. " +
+				"Or stop a worker (SIGSTOP) and hold its link to Kafka, start it again after the takeover, and release Kafka some seconds later.",
+			symptom: "Ranges of the journal overlap; pushes of the batch are missing; a frame that was refused has an effect later.",
+			edits: []edit{
+				{file: "workers/apply.go", old: " ORDER BY `partition` FOR UPDATE SKIP LOCKED", new: " ORDER BY `partition`"},
+				{file: "workers/apply.go", old: "next[id], announced[id] = offset, told", new: "next[id], announced[id] = l.in.parts[id].next, told"},
+			},
+		},
+		{
+			name:      "announce-before-commit",
+			safeguard: "Replies and pushes go out when the transaction has committed, not before.",
+			fault: "Hold COMMIT on a worker's link to MySQL, wait for the replies of its batch, kill the worker, " +
+				"and look at the rows before another one takes over.",
+			symptom: "Acknowledged messages have no rows; any reply while COMMIT is held is one.",
+			edits: []edit{
+				{file: "workers/apply.go", old: "\treturn l.announce.add(ctx, j)\n", new: "\treturn nil\n"},
+				{
+					file: "workers/apply.go",
+					old:  "\t\t\treturn fmt.Errorf(\"journal: %w\", err)\n\t\t}\n\t\treturn nil\n",
+					new:  "\t\t\treturn fmt.Errorf(\"journal: %w\", err)\n\t\t}\n\t\treturn l.announce.add(ctx, j)\n",
+				},
+				// Else the announcer, which works beside the lane, would often come
+				// behind the commit all the same.
+				{
+					file: "workers/announce.go",
+					old:  "func (a *announcer) add(ctx context.Context, j *job) error {\n",
+					new: `func (a *announcer) add(ctx context.Context, j *job) error {
+	if err := a.announce(ctx, j); err != nil {
+		return err
+	}
+	a.half(j)
+`,
+				},
+				{
+					file: "workers/announce.go",
+					old: `	select {
+	case a.jobs <- j: // also after ctx has ended: the announcer goes on for lastWords
+		return nil
+	default:
+	}
+	select {
+	case a.jobs <- j:
+	case <-ctx.Done(): // the next owner announces it
+	}
+	return nil
+`,
+					new: "\treturn nil\n",
+				},
+			},
+		},
+		{
+			name:      "start-at-committed",
+			safeguard: "A new owner starts where MySQL stands, not at the offset that is committed to Kafka, which is committed when records are taken.",
+			fault:     "Kill a worker when it begins a transaction, or hold its COMMIT and kill it, under load with windows.",
+			symptom: "Records that the journal does not cover. Their frames are published again after 4 s, " +
+				"behind those that followed: a sender's messages are out of order, and answers late.",
+			edits: []edit{
+				{file: "pkg/queue/group.go", old: "\tPartitions []int\n", new: "\tPartitions []int\n\tCommitted  map[int]int64\n"},
+				{
+					file: "pkg/queue/group.go",
+					old:  "mine := &Generation{g: gen, topic: cfg.Topic}",
+					new:  "mine := &Generation{g: gen, topic: cfg.Topic, Committed: map[int]int64{}}",
+				},
+				{
+					file: "pkg/queue/group.go",
+					old:  "mine.Partitions = append(mine.Partitions, a.ID)\n",
+					new:  "mine.Partitions = append(mine.Partitions, a.ID)\n\t\t\tmine.Committed[a.ID] = a.Offset // below 0: none\n",
+				},
+				{file: "workers/group.go", old: "starts[p.id] = p.start()", new: "starts[p.id] = max(gen.Committed[p.id], p.first)"},
+				{file: "workers/group.go", old: "\twg.Go(func() { g.commitLoop(ctx, gen, a) })\n", new: ""},
+				{file: "workers/group.go", old: "in: in, forget: fetcher.Forget,", new: "in: in, commit: gen.Commit, forget: fetcher.Forget,"},
+				{
+					file: "workers/lane.go",
+					old:  "\tforget   func(partition int) // stops fetching it\n",
+					new:  "\tforget   func(partition int) // stops fetching it\n\tcommit   func(map[int]int64) error\n",
+				},
+				{
+					file: "workers/lane.go",
+					old:  "func (l *lane) batch(ctx context.Context, batch []taken) {\n",
+					new: `func (l *lane) batch(ctx context.Context, batch []taken) {
+	fetched := map[int]int64{}
+	for _, t := range batch {
+		fetched[t.part.id] = t.messages[len(t.messages)-1].Offset + 1
+	}
+	if err := l.commit(fetched); err != nil {
+		l.log.Warn("commit offsets", "error", err)
+	}
+`,
+				},
+			},
+		},
+		{
+			name:      "no-resync",
+			safeguard: "An edge whose channel was lost or had a gap asks again for what is outstanding and has its sessions synchronised.",
+			fault:     "Delete the edges' streams, or kill Redis and start it again, under load.",
+			symptom:   "Connected recipients never get some messages, unless they ask (14 and 16 would hide it); answers come late.",
+			edits: []edit{
+				{file: "edge/keep.go", old: "\t\t\tc.overdue(now, true)\n", new: "\t\t\t_ = now\n"},
+				{file: "edge/keep.go", old: "\te.resyncs <- since\n}", new: "}"},
+			},
+		},
+		{
+			name:      "no-idempotency",
+			safeguard: "A frame is looked for by its frame id before it is stored, and a unique key refuses the second row.",
+			fault: "A client repeats a frame with the same id. Without one: kill a worker when its COMMIT has passed, " +
+				"before it has announced, or delete the edges' streams under load.",
+			symptom: "One frame is stored under two numbers, and pushed twice.",
+			edits: []edit{
+				// A fresh frame id for each record, so that no key is ever met twice.
+				// Hence nothing is found to announce again, either.
+				{
+					file: "workers/partition.go",
+					old:  "\tif n, err := f.Parse(m.Value); err != nil",
+					new:  "\trand.Read(f.Envelope.FrameID[:]) // never fails\n\tif n, err := f.Parse(m.Value); err != nil",
+				},
+				{file: "workers/partition.go", old: "\t\"crypto/sha256\"\n", new: "\t\"crypto/rand\"\n\t\"crypto/sha256\"\n"},
+				// Registrations are remembered by a hash that their records do not hold.
+				{
+					file: "workers/memory.go",
+					old:  "\ts, ok := m.known[m.id(f)]\n\tif !ok ||",
+					new:  "\ts, ok := m.known[m.id(f)]\n\tif ok = false; !ok ||",
+				},
+			},
+		},
+		{
+			name:      "writer",
+			safeguard: "A partition whose batch failed is retried in place, before anything behind it.",
+			fault: "Cut the edges' links to Kafka for half a second to three, again and again, under load with windows: " +
+				"longer than one attempt, shorter than any deadline.",
+			symptom: "A sender's messages are out of order within a conversation; 504 where Kafka never saw the frame.",
+			edits: []edit{
+				{file: "edge/writer.go", add: filepath.Join("testdata", "writer.go")},
+				{
+					file: "edge/edge.go",
+					old: `	e.producer = queue.NewProducer(queue.ProducerConfig{
+		Brokers: cfg.Kafka, MaxBytes: cfg.QueueBytes, Log: e.log,
+		Metrics: deps.Metrics, MetricsPrefix: "sponge_edge",
+	})
+`,
+					new: "\te.producer = newWriter(cfg.Kafka, e.log)\n",
+				},
+			},
+		},
+	}
+}
+
+// mutantsOnly skips a test that builds the program, unless SPONGE_FAULTS=long
+// asks for it.
+func mutantsOnly(t *testing.T) {
+	t.Helper()
+	if os.Getenv("SPONGE_FAULTS") != "long" {
+		t.Skip("builds the program from edited sources, which takes long: SPONGE_FAULTS=long runs it")
+	}
+}
+
+// What the edits expect of the sources must still be there, and what they make
+// of them must be Go.
+func TestMutantsFitTheSources(t *testing.T) {
+	t.Parallel()
+	all := append(mutants(), mutant{name: "clock", edits: clockEdits()})
+	seen := map[string]bool{}
+	for _, m := range all {
+		if seen[m.name] {
+			t.Errorf("two mutants are called %s", m.name)
+		}
+		seen[m.name] = true
+		files, err := overlayFiles(t.Context(), m.edits)
+		if err != nil {
+			t.Errorf("%s: %v", m.name, err)
+		}
+		for path, text := range files {
+			if _, err := format.Source([]byte(text)); err != nil {
+				t.Errorf("%s: %s: %v", m.name, path, err)
+			}
+		}
+	}
+}
+
+// An edit that does not fit must not go unnoticed.
+func TestOverlayRefusesWhatDoesNotFit(t *testing.T) {
+	t.Parallel()
+	writer := filepath.Join("testdata", "writer.go")
+	for name, edits := range map[string][]edit{
+		"text that is not there":          {{file: "edge/keep.go", old: "no such text", new: "x"}},
+		"text that is there twice":        {{file: "edge/keep.go", old: "ctx", new: "x"}},
+		"no text":                         {{file: "edge/keep.go", new: "x"}},
+		"text that an edit has taken":     {{file: "edge/keep.go", old: "package edge\n"}, {file: "edge/keep.go", old: "package edge\n"}},
+		"a file that is not there":        {{file: "edge/no.go", old: "package edge", new: "x"}},
+		"a new file that is there":        {{file: "edge/keep.go", add: writer}},
+		"a new file that has no contents": {{file: "edge/no.go", add: writer + ".no"}},
+	} {
+		if _, err := overlayFiles(t.Context(), edits); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+func TestMutantsBuild(t *testing.T) {
+	mutantsOnly(t)
+	dir := t.TempDir()
+	for _, m := range mutants() {
+		t.Run(m.name, func(t *testing.T) {
+			t.Logf("without: %s\nfault: %s\nsymptom: %s", m.safeguard, m.fault, m.symptom)
+			if _, err := buildOverlay(t.Context(), dir, m.name, m.edits); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
