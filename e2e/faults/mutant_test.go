@@ -24,9 +24,13 @@ func mutants() []mutant {
 		{
 			name:      "no-partition-row",
 			safeguard: "A batch locks its partitions' rows in applied and compares where they stand, so that what was applied, by whomever, is not applied again.",
+			// Chat that two owners store is told apart by its frame id, and the second
+			// attempt comes after the zombie has heard that it is one: in a batch of
+			// chat alone nothing shows.
 			fault: "Cut a worker's link to MySQL when COMMIT has passed, before its answer has. " +
-				"Or stop a worker (SIGSTOP) and hold its link to Kafka, start it again after the takeover, and release Kafka some seconds later.",
-			symptom: "Ranges of the journal overlap; pushes of the batch are missing; a frame that was refused has an effect later.",
+				"Or stop a worker (SIGSTOP) when START TRANSACTION has passed for a batch without new chat " +
+				"(refused frames, 5, 14, 16), and let it go on after the takeover, but within idleWait.",
+			symptom: "Ranges of a partition in the journal overlap; after a cut, pushes of the batch are missing.",
 			edits: []edit{
 				{file: "workers/apply.go", old: " ORDER BY `partition` FOR UPDATE SKIP LOCKED", new: " ORDER BY `partition`"},
 				{file: "workers/apply.go", old: "next[id], announced[id] = offset, told", new: "next[id], announced[id] = l.in.parts[id].next, told"},
@@ -35,9 +39,11 @@ func mutants() []mutant {
 		{
 			name:      "announce-before-commit",
 			safeguard: "Replies and pushes go out when the transaction has committed, not before.",
-			fault: "Hold COMMIT on a worker's link to MySQL, wait for the replies of its batch, kill the worker, " +
-				"and look at the rows before another one takes over.",
-			symptom: "Acknowledged messages have no rows; any reply while COMMIT is held is one.",
+			// Once another owner has taken over, the same records have given the same
+			// rows: nothing shows any more.
+			fault: "Hold COMMIT, on a worker's link to MySQL or by MariaDB's BACKUP STAGE BLOCK_COMMIT, " +
+				"and look at the rows meanwhile, or between the kill of the worker and the takeover.",
+			symptom: "Any reply to a chat frame while COMMIT is held; an acknowledged message without a row.",
 			edits: []edit{
 				{file: "workers/apply.go", old: "\treturn l.announce.add(ctx, j)\n", new: "\treturn nil\n"},
 				{
@@ -77,8 +83,8 @@ func mutants() []mutant {
 		{
 			name:      "start-at-committed",
 			safeguard: "A new owner starts where MySQL stands, not at the offset that is committed to Kafka, which is committed when records are taken.",
-			fault:     "Kill a worker when it begins a transaction, or hold its COMMIT and kill it, under load with windows.",
-			symptom: "Records that the journal does not cover. Their frames are published again after 4 s, " +
+			fault:     "Kill a worker, and not the edge, when COMMIT is seen on its link to MySQL, without letting it pass, under load with windows.",
+			symptom: "Ranges of a partition in the journal do not follow each other. The frames are published again after 4 s, " +
 				"behind those that followed: a sender's messages are out of order, and answers late.",
 			edits: []edit{
 				{file: "pkg/queue/group.go", old: "\tPartitions []int\n", new: "\tPartitions []int\n\tCommitted  map[int]int64\n"},
@@ -118,7 +124,7 @@ func mutants() []mutant {
 		{
 			name:      "no-resync",
 			safeguard: "An edge whose channel was lost or had a gap asks again for what is outstanding and has its sessions synchronised.",
-			fault:     "Delete the edges' streams, or kill Redis and start it again, under load.",
+			fault:     "Delete the edges' streams, twice at some distance, or kill Redis and start it again, under load.",
 			symptom:   "Connected recipients never get some messages, unless they ask (14 and 16 would hide it); answers come late.",
 			edits: []edit{
 				{file: "edge/keep.go", old: "\t\t\tc.overdue(now, true)\n", new: "\t\t\t_ = now\n"},
@@ -128,9 +134,9 @@ func mutants() []mutant {
 		{
 			name:      "no-idempotency",
 			safeguard: "A frame is looked for by its frame id before it is stored, and a unique key refuses the second row.",
-			fault: "A client repeats a frame with the same id. Without one: kill a worker when its COMMIT has passed, " +
-				"before it has announced, or delete the edges' streams under load.",
-			symptom: "One frame is stored under two numbers, and pushed twice.",
+			fault: "A client repeats a frame with the same id, after success or after 504. Without one: kill a worker when COMMIT has passed, " +
+				"before its answer has, or delete the edges' streams under load.",
+			symptom: "One frame is stored under two numbers, and pushed twice: more rows than frames.",
 			edits: []edit{
 				// A fresh frame id for each record, so that no key is ever met twice.
 				// Hence nothing is found to announce again, either.

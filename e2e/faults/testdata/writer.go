@@ -16,9 +16,10 @@ import (
 // written again behind those that have come since, and nobody knows whether it
 // arrived.
 type writer struct {
-	log    *slog.Logger
-	client *kafka.Client
-	w      *kafka.Writer
+	log       *slog.Logger
+	transport *kafka.Transport
+	client    *kafka.Client
+	w         *kafka.Writer
 
 	mu      sync.Mutex
 	waiting map[*queue.Record]func(*queue.Record, error) // guarded by mu: neither done nor cancelled
@@ -27,7 +28,8 @@ type writer struct {
 func newWriter(brokers []string, log *slog.Logger) *writer {
 	transport := &kafka.Transport{ClientID: "sponge", DialTimeout: 3 * time.Second, MetadataTTL: time.Second}
 	w := &writer{
-		log: log, client: &kafka.Client{Addr: kafka.TCP(brokers...), Transport: transport, Timeout: 5 * time.Second},
+		log: log, transport: transport,
+		client:  &kafka.Client{Addr: kafka.TCP(brokers...), Transport: transport, Timeout: 5 * time.Second},
 		waiting: map[*queue.Record]func(*queue.Record, error){},
 	}
 	w.w = &kafka.Writer{
@@ -123,4 +125,7 @@ func (w *writer) Cancel(r *queue.Record) (neverSent bool) {
 }
 
 // Close implements producer.
-func (w *writer) Close(context.Context) error { return w.w.Close() }
+func (w *writer) Close(context.Context) error {
+	defer w.transport.CloseIdleConnections()
+	return w.w.Close()
+}
