@@ -33,7 +33,7 @@ const (
 )
 
 func allFaults() []*fault {
-	return slices.Concat([]*fault{none()}, kills(), restarts(), freezes(), linkFaults())
+	return slices.Concat([]*fault{none()}, kills(), restarts(), freezes(), pointFaults(), linkFaults())
 }
 
 func none() *fault {
