@@ -94,7 +94,7 @@ func (c *Client) JoinGroup(ctx context.Context, group int64) (Group, error) {
 }
 
 func (c *Client) group(ctx context.Context, t protocol.Type, fields protocol.Object) (g Group, err error) {
-	f, err := c.request(ctx, t, fields, nil)
+	f, err := c.request(ctx, t, fields, c.joined)
 	if err != nil {
 		return Group{}, err
 	}
@@ -119,8 +119,9 @@ func (c *Client) History(ctx context.Context, conv protocol.Conversation, after 
 	return p, err
 }
 
-// Confirm tells that everything of a conversation up to seq has arrived. It
-// needs Config.Confirm only where the client shall not do it by itself.
+// Confirm tells that everything of a conversation up to seq has arrived, for a
+// program with Config.Confirm and Config.Raw that confirms in its own time.
+// Nothing is sent while there is no connection.
 func (c *Client) Confirm(conv protocol.Conversation, seq int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

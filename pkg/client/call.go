@@ -44,8 +44,7 @@ func (r *Reply) Err() error {
 //
 // At most protocol.Window frames are on the wire; more wait for their turn.
 // Whoever posts bounds how many. A failure code (503 and 504, too) ends the
-// frame: repeating it is left to the caller, who has no id to do it with;
-// Request does it.
+// frame: whoever needs it repeated under the same id uses Request.
 func (c *Client) Post(t protocol.Type, fields protocol.Object, tag int64, done func(*Reply)) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -161,10 +160,10 @@ func (c *Client) handle(line []byte) error {
 	k := c.remove(i)
 	c.send()
 	c.mu.Unlock()
-	if !c.cfg.Raw && f.Seq > 0 && (f.Type == protocol.Chat.Reply() || f.Type == protocol.GroupChat.Reply()) {
+	c.answer(k, f)
+	if !c.cfg.Raw && f.Seq > 0 && f.Code == protocol.OK && (f.Type == protocol.Chat.Reply() || f.Type == protocol.GroupChat.Reply()) {
 		c.acked(f)
 	}
-	c.answer(k, f)
 	return nil
 }
 
@@ -203,6 +202,9 @@ func number36(b []byte) (n uint64, ok bool) {
 func (c *Client) unasked(f *Frame) error {
 	if f.Code == protocol.OK {
 		return nil
+	}
+	if f.Type == protocol.Received.Reply() {
+		c.refused(f)
 	}
 	c.cfg.Log.Warn("the server refused a frame without naming it", "reply", string(f.Raw))
 	if f.Code != protocol.TooLarge {
@@ -248,7 +250,7 @@ func (c *Client) notice(f *Frame) error {
 	if c.cfg.OnNotice != nil {
 		c.cfg.OnNotice(n)
 	}
-	return nil
+	return c.nc.SetReadDeadline(c.readAt.Add(farewellWithin)) // nc is set by this goroutine only
 }
 
 // end ends every frame that was not answered.
@@ -267,8 +269,8 @@ func (c *Client) end(err error) {
 }
 
 // Request sends a frame and waits for its reply, which may be kept. What was
-// not accepted (503), or may have been (504), is sent again with the same id
-// until ctx ends. The error is a *protocol.Error where the server refused.
+// not accepted (503, 429), or may have been (504), is sent again with the same
+// id, after a growing pause, until ctx ends. The error is a *protocol.Error where the server refused.
 func (c *Client) Request(ctx context.Context, t protocol.Type, fields protocol.Object) (*Frame, error) {
 	if whole := append(append(make([]byte, 0, len(fields)+2), '{'), fields...); !json.Valid(append(whole, '}')) {
 		return nil, errors.New("client: the fields are no members of a JSON object")
@@ -286,13 +288,19 @@ func (c *Client) request(ctx context.Context, t protocol.Type, fields protocol.O
 	for {
 		f, err := c.attempt(ctx, number, t, fields, hook)
 		var refused *protocol.Error
-		if err == nil || !errors.As(err, &refused) || refused.Code != protocol.NotAccepted && refused.Code != protocol.Unknown {
+		if err == nil || !errors.As(err, &refused) || !again(refused.Code) {
 			return f, err
 		}
 		if !sleep(ctx, pause.NextBackOff()) {
 			return nil, fmt.Errorf("%w (%w)", ctx.Err(), err)
 		}
 	}
+}
+
+// again reports whether a frame with this answer is to be sent again, under the
+// same id.
+func again(code protocol.Code) bool {
+	return code == protocol.TooFast || code == protocol.NotAccepted || code == protocol.Unknown
 }
 
 func (c *Client) attempt(ctx context.Context, number uint64, t protocol.Type, fields protocol.Object, hook func(*Reply)) (*Frame, error) {

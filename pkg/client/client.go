@@ -19,15 +19,20 @@ import (
 type Config struct {
 	Addrs []string // host:port of one or more edges, tried in turn; required
 
-	OnPush   func(*Frame)     // a chat frame of somebody else, or of another device
+	OnPush   func(*Frame)     // a chat frame of somebody else, or the user's own from elsewhere, or from a connection that broke
 	OnNotice func(Notice)     // the server is about to close the connection
 	OnLink   func(Link)       // a connection was made, resumed or lost
 	Dial     DialFunc         // nil: TCP
 	Log      *slog.Logger     // nil: nothing is logged
-	Confirm  bool             // log in with "confirm", and confirm every push that OnPush returned from
-	Raw      bool             // hand pushes over as they come: in no better order, with holes and repeats
+	Confirm  bool             // log in with "confirm", and confirm every push that OnPush returned from (not if Raw)
+	Raw      bool             // hand pushes over as they come: in no better order, with holes and repeats; nothing is fetched
 	Ping     time.Duration    // silence after which the server is asked whether it lives, 25 s unless given; below 0: never
-	Backoff  [2]time.Duration // first and longest pause between attempts to connect, 100 ms and 10 s unless given
+	Backoff  [2]time.Duration // first and longest pause between attempts to connect, 100 ms and 10 s unless given; each ± half
+
+	// Seen is the highest seq that the program has of conversations, 0 to have
+	// one from its begin. What follows is handed over after the first login; of
+	// other conversations, only what 14 brings and what is new.
+	Seen map[protocol.Conversation]int64
 }
 
 // DialFunc opens a connection to one address.
@@ -59,7 +64,9 @@ const (
 	defaultPing     = 25 * time.Second
 	defaultBackoff  = 100 * time.Millisecond
 	defaultLongest  = 10 * time.Second
+	dialWithin      = 5 * time.Second  // for one address: a dead host does not refuse
 	handshakeWithin = 15 * time.Second // an edge answers every frame within 10 s
+	farewellWithin  = 30 * time.Second // from a notice to the close
 )
 
 // Client is one user's device: one connection at a time, made again whenever
@@ -69,8 +76,9 @@ type Client struct {
 	prefix string // of every id, so that no other client makes the same
 	ctx    context.Context
 	cancel context.CancelFunc
-	done   chan struct{} // closed when the client's goroutine has ended
-	next   int           // address to try next
+	done   chan struct{}  // closed when the client's goroutine has ended
+	next   int            // address to try next
+	aside  sync.WaitGroup // a write that the reader does not wait for
 
 	// Only for the client's goroutine.
 	frame  Frame
@@ -78,6 +86,8 @@ type Client struct {
 	readAt time.Time
 	convs  map[protocol.Conversation]*conversation
 	dirty  []*conversation // to be confirmed
+	fills  int             // conversations whose history is asked for, and was not refused
+	paging paging
 
 	mu sync.Mutex // guards the following
 	link
@@ -103,8 +113,8 @@ type Stats struct {
 	Dropped    int64 // pushes that had been seen before
 }
 
-// Dial connects to the first address that answers, in the order given. ctx
-// bounds only this; the connection is kept up until Close.
+// Dial connects to the first address that answers, in the order given, and
+// gives each 5 s. ctx bounds only this; the connection is kept up until Close.
 func Dial(ctx context.Context, cfg Config) (*Client, error) {
 	if len(cfg.Addrs) == 0 {
 		return nil, errors.New("client: an address is needed")
@@ -128,6 +138,9 @@ func Dial(ctx context.Context, cfg Config) (*Client, error) {
 		cfg.Backoff[1] = max(defaultLongest, cfg.Backoff[0])
 	}
 	c := &Client{cfg: cfg, prefix: rand.Text()[:13] + ".", done: make(chan struct{}), convs: map[protocol.Conversation]*conversation{}}
+	for id, seq := range cfg.Seen {
+		c.convs[id] = &conversation{id: id, next: seq + 1}
+	}
 	nc, addr, err := c.dialAny(ctx)
 	if err != nil {
 		return nil, err
@@ -143,7 +156,9 @@ func (c *Client) dialAny(ctx context.Context) (net.Conn, string, error) {
 	for range c.cfg.Addrs {
 		addr := c.cfg.Addrs[c.next%len(c.cfg.Addrs)]
 		c.next++
-		nc, err := c.cfg.Dial(ctx, addr)
+		bounded, cancel := context.WithTimeout(ctx, dialWithin)
+		nc, err := c.cfg.Dial(bounded, addr)
+		cancel()
 		if err == nil {
 			return nc, addr, nil
 		}

@@ -35,6 +35,7 @@ func (c *Client) run(nc net.Conn, addr string) {
 	defer close(c.done)
 	pause := c.newBackoff()
 	for {
+		since := time.Now()
 		err := c.serve(nc, addr)
 		until, was, fatal := c.unlink()
 		if c.ctx.Err() != nil {
@@ -47,7 +48,7 @@ func (c *Client) run(nc net.Conn, addr string) {
 			c.end(fatal)
 			return
 		}
-		if was {
+		if was && time.Since(since) >= steady {
 			pause.Reset()
 		}
 		c.cfg.Log.Info("connection lost", "address", addr, "error", err)
@@ -57,6 +58,10 @@ func (c *Client) run(nc net.Conn, addr string) {
 		}
 	}
 }
+
+// steady is how long a connection must have held for the next pause to be the
+// first again: an edge may let clients in and fail at once.
+const steady = time.Second
 
 func (c *Client) newBackoff() *backoff.ExponentialBackOff {
 	b := backoff.NewExponentialBackOff()
@@ -96,6 +101,7 @@ func sleep(ctx context.Context, d time.Duration) bool {
 
 // serve uses a connection until it breaks.
 func (c *Client) serve(nc net.Conn, addr string) error {
+	defer c.aside.Wait()
 	defer nc.Close()
 	c.mu.Lock()
 	c.link = link{nc: nc, addr: addr, writing: c.writing, out: c.out[:0], spare: c.spare, heard: time.Now()}
@@ -217,11 +223,24 @@ func (c *Client) begin() {
 	c.mu.Unlock()
 }
 
+// asideAbove is more than the reader writes itself: a server that writes, too,
+// may take no more before it is read from.
+const asideAbove = 16 << 10
+
 func (c *Client) finish() {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.batch = false
-	c.flush()
-	c.mu.Unlock()
+	if len(c.out) <= asideAbove || c.writing {
+		c.flush()
+		return
+	}
+	c.writing = true
+	c.aside.Go(func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.write()
+	})
 }
 
 // flush writes what waits, unless somebody else will. Called with mu held,
@@ -231,6 +250,10 @@ func (c *Client) flush() {
 		return
 	}
 	c.writing = true
+	c.write()
+}
+
+func (c *Client) write() {
 	for c.nc != nil && len(c.out) > 0 {
 		nc, b := c.nc, c.out
 		c.out = c.spare[:0]
@@ -271,8 +294,10 @@ func (c *Client) ping(nc net.Conn, timer *time.Timer) {
 		nc.Close()
 		return
 	case silent >= c.cfg.Ping-c.cfg.Ping/10:
+		timer.Reset(c.cfg.Ping) // before the write, which blocks where the peer is gone
 		c.out = append(c.out, `{"msgType":0}`+"\n"...)
 		c.flush()
+		return
 	}
 	timer.Reset(c.cfg.Ping)
 }

@@ -3,6 +3,8 @@ package client
 import (
 	"context"
 	"errors"
+	"net"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -262,4 +264,109 @@ func TestDialFailsWhereNoAddressAnswers(t *testing.T) {
 	if _, err := Dial(context.Background(), Config{}); err == nil {
 		t.Error("Dial without an address succeeded")
 	}
+}
+
+// A server that takes nothing until its answers are taken is read from all the
+// same.
+func TestLargeWritesDoNotStopTheReader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t)
+		c, w := s.loggedIn(Config{Raw: true, Ping: -1})
+		answered := make(chan int64, 2*protocol.Window)
+		large := protocol.Object(nil).Int("TOID", 8).Text("msg", strings.Repeat("x", 2*asideAbove))
+		go func() {
+			for i := range int64(2 * protocol.Window) {
+				if err := c.Post(protocol.Chat, large, i, func(r *Reply) { answered <- r.Tag }); err != nil {
+					t.Error(err)
+				}
+			}
+		}()
+		ids := make([]any, protocol.Window)
+		for i := range ids {
+			ids[i] = w.next()["id"]
+		}
+		synctest.Wait() // all are posted
+		for i, id := range ids {
+			w.send(`{'msgType':104,'code':0,'id':'%s','TOID':8,'seq':%d}`, id, i+1)
+			if tag := <-answered; tag != int64(i) {
+				t.Errorf("answer %d to %d", i, tag)
+			}
+		}
+		for range protocol.Window {
+			w.send(`{'msgType':104,'code':0,'id':'%s','TOID':8,'seq':1}`, w.next()["id"])
+			<-answered
+		}
+	})
+}
+
+func TestADeadHostGivesWayToTheNext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t)
+		began := time.Now()
+		c, err := Dial(t.Context(), Config{Addrs: []string{"dead:1", "edge:1"}, Dial: func(ctx context.Context, addr string) (net.Conn, error) {
+			if addr == "dead:1" {
+				<-ctx.Done() // no answer, and no refusal
+				return nil, ctx.Err()
+			}
+			return s.dial(ctx, addr)
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		s.accept()
+		if d := time.Since(began); d != dialWithin {
+			t.Errorf("connected after %v", d)
+		}
+	})
+}
+
+// An edge that lets clients in and fails at once is not hammered.
+func TestShortConnectionsDoNotShortenThePause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t)
+		_, w := s.loggedIn(Config{Raw: true})
+		for range 10 {
+			synctest.Wait()
+			w.c.Close()
+			w = s.accept()
+			w.login()
+		}
+		s.mu.Lock()
+		if d := s.dials[10].Sub(s.dials[9]); d < 4*time.Second {
+			t.Errorf("the tenth pause is %v", d)
+		}
+		s.mu.Unlock()
+		time.Sleep(steady)
+		w.c.Close()
+		s.accept().login()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if d := s.dials[11].Sub(s.dials[10]); d > steady+150*time.Millisecond {
+			t.Errorf("after a steady connection: %v", d)
+		}
+	})
+}
+
+func TestAServerThatStaysAfterItsNoticeIsLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t)
+		_, w := s.loggedIn(Config{Raw: true, Ping: -1})
+		w.send(`{'msgType':98,'reason':'draining','reconnect':true,'after':0}`)
+		s.accept().login()
+	})
+}
+
+func TestALogoutThatHadItsEffectBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t)
+		c, w := s.loggedIn(Config{Raw: true})
+		done := make(chan error)
+		go func() { done <- c.Logout(t.Context()) }()
+		w.send(`{'msgType':103,'code':504,'id':'%s','error':'who knows'}`, w.expect(`{"msgType":3}`))
+		w.send(`{'msgType':103,'code':401,'id':'%s','error':'not logged in'}`, w.expect(`{"msgType":3}`))
+		if err := <-done; err != nil || c.User() != 0 {
+			t.Errorf("Logout: %v, user %d", err, c.User())
+		}
+	})
 }

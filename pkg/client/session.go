@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -76,13 +77,17 @@ func (s *session) fields(o protocol.Object, confirm bool) protocol.Object {
 // Logout ends the session. The connection stays, and may log in again.
 func (c *Client) Logout(ctx context.Context) error {
 	_, err := c.request(ctx, protocol.Logout, nil, func(r *Reply) {
-		if r.Err() == nil {
+		if r.Ended == nil && (r.Code == protocol.OK || r.Code == protocol.Unauthorized) {
 			c.mu.Lock()
 			c.session = session{}
 			c.mu.Unlock()
 			clear(c.convs)
 		}
 	})
+	var refused *protocol.Error
+	if errors.As(err, &refused) && refused.Code == protocol.Unauthorized {
+		return nil // it had ended already; perhaps by this very frame, which was repeated
+	}
 	return err
 }
 
@@ -118,7 +123,7 @@ func (c *Client) resumed(f *Frame) error {
 		if c.session.token != "" && c.session.password != "" {
 			c.session.token = ""
 			c.sendLogin() // the reader flushes
-			return nil
+			return c.nc.SetReadDeadline(time.Now().Add(handshakeWithin))
 		}
 		c.fatal = fmt.Errorf("%w: %w", ErrRevoked, f.Err())
 		return c.fatal

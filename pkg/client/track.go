@@ -1,21 +1,24 @@
 package client
 
 import (
+	"cmp"
 	"slices"
-	"time"
 
 	"sponge/pkg/protocol"
 )
 
 // conversation is what is known of one: every seq below next was handed over,
-// or was this client's own. Only for the client's goroutine, but filling,
-// which is guarded by Client.mu.
+// or was this client's own. Only for the client's goroutine.
 type conversation struct {
-	id      protocol.Conversation
-	next    int64
-	held    []*Frame // above a hole, by seq
+	id   protocol.Conversation
+	next int64    // 0: where to begin is not known yet
+	held []*Frame // above a hole, by seq
+
 	dirty   bool
-	filling bool // a 16 is under way
+	filling bool  // a 16 is under way
+	before  int64 // up to where it asks; 0: to the end
+	tail    bool  // to be asked to the end when it is answered
+	tries   int   // its refusals so far
 }
 
 // push takes a chat frame as it comes from the wire.
@@ -26,60 +29,80 @@ func (c *Client) push(f *Frame) {
 		}
 		return
 	}
-	conv := c.conversation(f.Conversation(), f.Seq)
+	conv := c.conversation(f.Conversation())
 	c.arrived(conv, f)
-	c.fill(conv)
+	c.goOn(conv)
 }
 
-// conversation finds one; what came before the first seq that is seen of it is
-// history.
-func (c *Client) conversation(id protocol.Conversation, seq int64) *conversation {
+func (c *Client) conversation(id protocol.Conversation) *conversation {
 	conv := c.convs[id]
 	if conv == nil {
-		conv = &conversation{id: id, next: seq}
+		conv = &conversation{id: id}
 		c.convs[id] = conv
 	}
 	return conv
 }
 
-// arrived hands over what is in turn, and holds back what is early. f is
+// arrived hands over what is in turn, and holds back what is early, or of a
+// conversation whose begin is not known; it reports whether f is new. f is
 // copied where it is kept. A frame without a body stands for one of this
 // client's own.
-func (c *Client) arrived(conv *conversation, f *Frame) {
-	switch {
-	case f.Seq < conv.next:
-		c.count(func(s *Stats) { s.Dropped++ })
-		c.touch(conv) // perhaps it comes again because the confirmation was lost
-		return
-	case f.Seq > conv.next:
-		i, there := slices.BinarySearchFunc(conv.held, f.Seq, func(h *Frame, seq int64) int { return int(h.Seq - seq) })
+func (c *Client) arrived(conv *conversation, f *Frame) bool {
+	if conv.next == 0 && f.Seq == 1 {
+		conv.next = 1
+	}
+	if conv.next > 0 && f.Seq == conv.next {
+		c.hand(conv, f)
+		c.drain(conv)
+		return true
+	}
+	if f.Seq > conv.next {
+		i, there := slices.BinarySearchFunc(conv.held, f.Seq, func(h *Frame, seq int64) int { return cmp.Compare(h.Seq, seq) })
 		if !there {
 			conv.held = slices.Insert(conv.held, i, f.Clone())
+			return true
 		}
-		return
+		if f.msg == nil { // it came as a push, too: it was sent on a connection that broke
+			conv.held[i] = f.Clone()
+			return true
+		}
 	}
-	c.hand(conv, f)
-	c.drain(conv)
+	c.count(func(s *Stats) { s.Dropped++ })
+	c.touch(conv) // perhaps it comes again because the confirmation was lost
+	return false
+}
+
+// goOn asks for what the first frame that is held back waits for.
+func (c *Client) goOn(conv *conversation) {
+	switch {
+	case len(conv.held) == 0:
+	case conv.next == 0:
+		c.locate(conv)
+	default:
+		c.history(conv, conv.held[0].Seq)
+	}
 }
 
 func (c *Client) hand(conv *conversation, f *Frame) {
 	conv.next = f.Seq + 1
-	if f.msg != nil && c.cfg.OnPush != nil {
+	if f.msg == nil {
+		return // one's own need no confirmation
+	}
+	if c.cfg.OnPush != nil {
 		c.cfg.OnPush(f)
 	}
 	c.touch(conv)
 }
 
-// drain hands over what a filled hole has held back.
+// drain hands over what was held back and is in turn now.
 func (c *Client) drain(conv *conversation) {
-	n := 0
-	for n < len(conv.held) && conv.held[n].Seq <= conv.next {
-		if f := conv.held[n]; f.Seq == conv.next {
+	for len(conv.held) > 0 && conv.held[0].Seq <= conv.next {
+		f := conv.held[0]
+		conv.held = slices.Delete(conv.held, 0, 1)
+		if f.Seq == conv.next {
 			c.hand(conv, f)
 		}
-		n++
 	}
-	conv.held = slices.Delete(conv.held, 0, n)
 }
 
 func (c *Client) count(f func(*Stats)) {
@@ -95,141 +118,22 @@ func (c *Client) acked(f *Frame) {
 	if f.Type == protocol.Chat.Reply() {
 		id = protocol.Pair(c.User(), f.To)
 	}
-	if conv := c.conversation(id, f.Seq); f.Seq >= conv.next {
-		own := Frame{Raw: f.Raw, Type: f.Type, Seq: f.Seq}
-		c.arrived(conv, &own)
-		c.fill(conv)
+	if conv := c.conversation(id); f.Seq >= conv.next {
+		c.arrived(conv, &Frame{Raw: f.Raw, Type: f.Type, Seq: f.Seq})
+		c.goOn(conv)
 	}
 }
 
-// fill asks for what is missing below the first message that is held back.
-func (c *Client) fill(conv *conversation) {
-	if len(conv.held) > 0 {
-		c.history(conv, conv.next-1)
-	}
-}
-
-// history asks for what follows a seq. A page that is under way will do, since
-// nothing is handed over meanwhile but by it.
-func (c *Client) history(conv *conversation, after int64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if conv.filling {
+// joined notes a group that the user is a member of from now on: all that one
+// may see of it is new.
+func (c *Client) joined(r *Reply) {
+	if c.cfg.Raw || r.Err() != nil {
 		return
 	}
-	c.numbers++
-	o := c.addressee(nil, conv.id).Int("after", after).Int("limit", protocol.MaxPage)
-	conv.filling = c.post(c.numbers, protocol.History, o, 0, func(r *Reply) { c.filled(conv, r) }) == nil
-	c.flush()
-}
-
-// addressee names a conversation the way 5 and 16 do.
-func (c *Client) addressee(o protocol.Object, id protocol.Conversation) protocol.Object {
-	if id.IsGroup() {
-		return o.Int("GROUPID", id.Group())
+	if conv := c.conversation(protocol.GroupOf(r.Group)); conv.next == 0 {
+		conv.next = 1
+		c.goOn(conv)
 	}
-	return o.Int("TOID", id.Other(c.session.user))
-}
-
-// retryAfter is the pause after a page that was refused for the moment.
-const retryAfter = 500 * time.Millisecond
-
-// filled takes a page of history.
-func (c *Client) filled(conv *conversation, r *Reply) {
-	c.mu.Lock()
-	conv.filling = false
-	c.mu.Unlock()
-	if c.convs[conv.id] != conv {
-		return // logged out meanwhile
-	}
-	var messages []*Frame
-	var more bool
-	err := r.Err()
-	if err == nil {
-		messages, more, err = r.Messages()
-	}
-	switch {
-	case r.Ended != nil:
-		return
-	case r.Code == protocol.NotAccepted || r.Code == protocol.Unknown:
-		after := conv.next - 1
-		time.AfterFunc(retryAfter, func() { c.history(conv, after) })
-		return
-	case err != nil:
-		c.cfg.Log.Warn("a hole cannot be filled", "conversation", conv.id, "after", conv.next-1, "error", err)
-		c.skip(conv)
-		return
-	}
-	if len(conv.held) > 0 {
-		c.count(func(s *Stats) { s.Gaps++ })
-	}
-	for _, f := range messages {
-		if f.Seq >= conv.next {
-			conv.next = f.Seq // what the page leaves out is not for this user
-			for len(conv.held) > 0 && conv.held[0].Seq < f.Seq {
-				conv.held = conv.held[1:]
-			}
-			if len(conv.held) > 0 && conv.held[0].Seq == f.Seq {
-				f = conv.held[0] // it may be this client's own
-				conv.held = conv.held[1:]
-			}
-			c.hand(conv, f)
-		}
-	}
-	c.drain(conv)
-	switch {
-	case more && len(messages) > 0:
-		c.history(conv, conv.next-1)
-	case len(conv.held) > 0:
-		c.skip(conv)
-	}
-}
-
-// skip goes on behind a hole that nothing fills: what was said before the user
-// joined a group, or after leaving it.
-func (c *Client) skip(conv *conversation) {
-	if len(conv.held) > 0 {
-		conv.next = conv.held[0].Seq
-		c.drain(conv)
-		c.fill(conv)
-	}
-}
-
-// catchUp fetches what arrived while there was no connection: 14 has what
-// reached none of the user's devices, 16 what reached another one.
-func (c *Client) catchUp() {
-	if c.cfg.Raw {
-		return
-	}
-	c.offline()
-	for _, conv := range c.convs {
-		c.history(conv, conv.next-1)
-	}
-}
-
-func (c *Client) offline() {
-	// An error means that the client has ended.
-	_ = c.Post(protocol.Offline, nil, 0, func(r *Reply) {
-		if r.Code == protocol.NotAccepted || r.Code == protocol.Unknown {
-			time.AfterFunc(retryAfter, c.offline)
-			return
-		}
-		if r.Err() != nil {
-			return
-		}
-		messages, more, err := r.Messages()
-		if err != nil {
-			c.cfg.Log.Warn("offline messages cannot be read", "error", err)
-			return
-		}
-		for _, f := range messages {
-			c.push(f)
-		}
-		c.confirm()
-		if more {
-			c.offline()
-		}
-	})
 }
 
 // touch notes that a conversation has something to confirm.
