@@ -61,12 +61,12 @@ var (
 )
 
 const (
-	defaultPing     = 25 * time.Second
-	defaultBackoff  = 100 * time.Millisecond
-	defaultLongest  = 10 * time.Second
-	dialWithin      = 5 * time.Second  // for one address: a dead host does not refuse
-	handshakeWithin = 15 * time.Second // an edge answers every frame within 10 s
-	farewellWithin  = 30 * time.Second // from a notice to the close
+	defaultPing    = 25 * time.Second
+	defaultBackoff = 100 * time.Millisecond
+	defaultLongest = 10 * time.Second
+	dialWithin     = 5 * time.Second  // for one address: a dead host does not refuse
+	answerWithin   = 15 * time.Second // an edge answers every frame within 10 s
+	farewellWithin = 30 * time.Second // from a notice to the close
 )
 
 // Client is one user's device: one connection at a time, made again whenever

@@ -26,6 +26,8 @@ type link struct {
 	out     []byte
 	spare   []byte
 	heard   time.Time
+	head    uint64    // the oldest frame on the wire when a ping was last due,
+	headAt  time.Time // and since when
 	until   time.Time // a notice asked not to come back earlier
 	fatal   error     // set where coming back is of no use
 }
@@ -112,7 +114,7 @@ func (c *Client) serve(nc net.Conn, addr string) error {
 	}
 	c.mu.Unlock()
 	if login {
-		if err := nc.SetReadDeadline(time.Now().Add(handshakeWithin)); err != nil {
+		if err := nc.SetReadDeadline(time.Now().Add(answerWithin)); err != nil {
 			return err
 		}
 	} else {
@@ -272,7 +274,7 @@ func (c *Client) write() {
 }
 
 // keepAlive asks a silent server whether it lives, and leaves one that does not
-// answer, until stop is called.
+// answer, that or a frame, until stop is called.
 func (c *Client) keepAlive(nc net.Conn) (stop func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -285,12 +287,25 @@ func (c *Client) keepAlive(nc net.Conn) (stop func()) {
 	return func() { timer.Stop() }
 }
 
+// overdue reports whether the server owes an answer for longer than it may, as
+// seen whenever a ping is due. All before the oldest frame were answered.
+func (c *Client) overdue() bool {
+	if c.onWire == 0 || c.calls[0].number != c.head {
+		c.head, c.headAt = 0, time.Now()
+		if c.onWire > 0 {
+			c.head = c.calls[0].number
+		}
+		return false
+	}
+	return time.Since(c.headAt) >= answerWithin
+}
+
 func (c *Client) ping(nc net.Conn, timer *time.Timer) {
 	if c.nc != nc {
 		return
 	}
 	switch silent := time.Since(c.heard); {
-	case silent >= 2*c.cfg.Ping:
+	case silent >= 2*c.cfg.Ping || c.overdue():
 		nc.Close()
 		return
 	case silent >= c.cfg.Ping-c.cfg.Ping/10:

@@ -370,3 +370,33 @@ func TestALogoutThatHadItsEffectBefore(t *testing.T) {
 		}
 	})
 }
+
+// Bytes are not enough: a frame that is not answered goes out again elsewhere.
+func TestAnAnswerThatIsMissing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t)
+		c, w := s.loggedIn(Config{Raw: true})
+		began := time.Now()
+		go c.Chat(t.Context(), 8, "hello")
+		id := w.expect(`{"msgType":4,"TOID":8,"msg":"hello"}`)
+		first, ended := w.c, make(chan struct{})
+		go func() { // pushes keep coming
+			defer close(ended)
+			for {
+				if _, err := first.Write([]byte("{\"msgType\":4,\"FROMID\":8,\"TOID\":6,\"msg\":\"x\",\"seq\":1}\n")); err != nil {
+					return
+				}
+				time.Sleep(time.Second)
+			}
+		}()
+		w = s.accept()
+		w.login()
+		if again := w.expect(`{"msgType":4,"TOID":8,"msg":"hello"}`); again != id {
+			t.Errorf("sent again under %s, was %s", again, id)
+		}
+		if d := time.Since(began); d < answerWithin || d > 80*time.Second {
+			t.Errorf("sent again after %v", d)
+		}
+		<-ended
+	})
+}

@@ -123,7 +123,7 @@ func (c *Client) resumed(f *Frame) error {
 		if c.session.token != "" && c.session.password != "" {
 			c.session.token = ""
 			c.sendLogin() // the reader flushes
-			return c.nc.SetReadDeadline(time.Now().Add(handshakeWithin))
+			return c.nc.SetReadDeadline(time.Now().Add(answerWithin))
 		}
 		c.fatal = fmt.Errorf("%w: %w", ErrRevoked, f.Err())
 		return c.fatal
