@@ -317,3 +317,41 @@ func TestGoClientUndisturbed(t *testing.T) {
 		}
 	})
 }
+
+// TestGoClientComesAmidTalk logs recipients in while they are being written to:
+// what waited for them comes first, and nothing is missing.
+func TestGoClientComesAmidTalk(t *testing.T) {
+	both(t, func(t *testing.T, c *cluster) {
+		const recipients, before, after = 6, 120, 30
+		rng := rand.New(rand.NewPCG(newSeed(t), 0))
+		sender := newDevice(t, c, register(t, c, 1)[0], false, nil, rng, true)
+		accounts := register(t, c, recipients)
+		texts := make([]string, before+after)
+		for i := range texts {
+			texts[i] = fmt.Sprint(i)
+		}
+		var sending sync.WaitGroup
+		for _, a := range accounts {
+			sending.Go(func() { sender.send(protocol.Pair(sender.user, a.id), texts[:before]...) })
+		}
+		sending.Wait()
+		defer sending.Wait()
+		for i, a := range accounts {
+			conv := protocol.Pair(sender.user, a.id)
+			sending.Go(func() { sender.send(conv, texts[before:]...) })
+			d := newDevice(t, c, a, i%2 == 1, nil, rng, true)
+			d.wait(len(texts))
+			d.mu.Lock()
+			got := slices.Clone(d.got[conv])
+			d.mu.Unlock()
+			for k, m := range got {
+				if m != (message{int64(k + 1), sender.user, texts[k]}) {
+					d.fail("message %d is %v", k+1, m)
+				}
+			}
+			if s := d.c.Stats(); s.Gaps > 0 {
+				d.fail("it asked for what was on its way")
+			}
+		}
+	})
+}

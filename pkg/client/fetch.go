@@ -9,18 +9,17 @@ import (
 )
 
 // catchUp fetches what arrived while there was no connection: 14 has what
-// reached none of the user's devices; 16 what reached another one, or was
+// reached none of the user's devices; then 16 what reached another one, or was
 // written to the connection that broke.
 func (c *Client) catchUp() {
 	if c.cfg.Raw {
 		return
 	}
-	c.offline()
 	for _, conv := range c.convs {
-		if conv.next > 0 {
-			c.history(conv, 0)
-		}
+		conv.tail = conv.next > 0
 	}
+	c.paging.again = c.paging.busy
+	c.page()
 }
 
 // history asks for what follows the last message that was handed over: up to
@@ -129,7 +128,7 @@ func (c *Client) take(conv *conversation, r *Reply) {
 	}
 	conv.next = max(conv.next, conv.before) // said before the user joined, or after leaving
 	c.drain(conv)
-	if conv.tail {
+	if conv.tail && !c.paging.busy {
 		conv.tail = false
 		c.history(conv, 0)
 		return
@@ -159,12 +158,6 @@ func (c *Client) locate(conv *conversation) {
 		c.paging.waiting = append(c.paging.waiting, conv)
 		c.page()
 	}
-}
-
-// offline fetches offline messages, from now on.
-func (c *Client) offline() {
-	c.paging.again = c.paging.busy
-	c.page()
 }
 
 // page begins a paging, unless one is under way.
@@ -208,6 +201,7 @@ func (c *Client) paged(r *Reply) {
 			}
 			c.drain(conv)
 		}
+		conv.paged = max(conv.paged, f.Seq)
 		fresh = c.arrived(conv, f) || fresh
 	}
 	for _, f := range messages {
@@ -245,14 +239,30 @@ func (c *Client) turn() {
 		if conv.next == 0 && len(conv.held) > 0 && c.convs[conv.id] == conv {
 			conv.next = conv.held[0].Seq // what came before is history
 			c.drain(conv)
-			c.goOn(conv)
 		}
 	}
-	clear(p.located)
+	p.located = p.located[:0]
+	if !p.again {
+		c.afterPaging()
+	}
 	p.waiting = slices.DeleteFunc(p.waiting, func(conv *conversation) bool { return conv.next > 0 || c.convs[conv.id] != conv })
 	if p.again || len(p.waiting) > 0 {
 		p.again = false
 		c.page()
+	}
+}
+
+// afterPaging fetches what 14 has not brought.
+func (c *Client) afterPaging() {
+	for _, conv := range c.convs {
+		switch {
+		case conv.next == 0:
+		case len(conv.held) > 0:
+			c.history(conv, conv.held[0].Seq)
+		case conv.tail:
+			conv.tail = false
+			c.history(conv, 0)
+		}
 	}
 }
 

@@ -14,10 +14,11 @@ type conversation struct {
 	next int64    // 0: where to begin is not known yet
 	held []*Frame // above a hole, by seq
 
+	paged   int64 // the highest that 14 has brought
 	dirty   bool
 	filling bool  // a 16 is under way
 	before  int64 // up to where it asks; 0: to the end
-	tail    bool  // to be asked to the end when it is answered
+	tail    bool  // to be asked to the end, after what is under way
 	tries   int   // its refusals so far
 }
 
@@ -78,6 +79,7 @@ func (c *Client) goOn(conv *conversation) {
 	case len(conv.held) == 0:
 	case conv.next == 0:
 		c.locate(conv)
+	case c.paging.busy && conv.held[0].Seq > conv.paged: // 14 may bring what is missing; see afterPaging
 	default:
 		c.history(conv, conv.held[0].Seq)
 	}

@@ -97,14 +97,17 @@ func TestAnAbsenceIsCaughtUp(t *testing.T) {
 		w = s.accept()
 		w.login()
 		offline := w.expect(`{"msgType":14}`)
-		history := w.expect(`{"msgType":16,"TOID":8,"after":1,"limit":100}`)
 		w.send(`{'msgType':114,'code':0,'id':'`+offline+`','messages':[%s],'more':true}`, message(3))
-		w.send(`{'msgType':116,'code':0,'id':'`+history+`','messages':[%s,%s],'more':true,'lastSeq':4}`, message(2), message(3))
-		history = w.expect(`{"msgType":16,"TOID":8,"after":3,"limit":100}`)
-		w.send(`{'msgType':116,'code':0,'id':'`+history+`','messages':[%s],'more':false,'lastSeq':4}`, message(4))
+		history := w.expect(`{"msgType":16,"TOID":8,"after":1,"before":3,"limit":100}`)
+		w.send(`{'msgType':116,'code':0,'id':'`+history+`','messages':[%s],'more':false,'lastSeq':5}`, message(2))
 		offline = w.expect(`{"msgType":14}`)
 		w.send(`{'msgType':114,'code':0,'id':'%s','messages':[{'msgType':9,'GROUPID':7,'FROMID':8,'msg':'group','seq':5}],'more':false}`, offline)
-		got.want(t, "1", "2", "3", "4", "group")
+		// No 16 for the group, which is new: what came before is history.
+		history = w.expect(`{"msgType":16,"TOID":8,"after":3,"limit":100}`)
+		w.send(`{'msgType':116,'code':0,'id':'`+history+`','messages':[%s],'more':true,'lastSeq':5}`, message(4))
+		history = w.expect(`{"msgType":16,"TOID":8,"after":4,"limit":100}`)
+		w.send(`{'msgType':116,'code':0,'id':'`+history+`','messages':[%s],'more':false,'lastSeq':5}`, message(5))
+		got.want(t, "1", "2", "3", "group", "4", "5")
 	})
 }
 
