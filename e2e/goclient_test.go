@@ -210,8 +210,8 @@ func check(t *testing.T, devices []*device, members map[protocol.Conversation][]
 					d.fail("%v: got %v, stored is %v", conv, m, stored[conv][min(int(m.seq), len(stored[conv]))-1])
 				}
 			}
-			others := func(m message) bool { return m.from == d.user }
-			if want := slices.DeleteFunc(slices.Clone(stored[conv]), others); !slices.Equal(slices.DeleteFunc(got, others), want) {
+			own := func(m message) bool { return m.from == d.user }
+			if want := slices.DeleteFunc(slices.Clone(stored[conv]), own); !slices.Equal(slices.DeleteFunc(got, own), want) {
 				d.fail("%v: got %v, want %v", conv, got, want)
 			}
 		}
