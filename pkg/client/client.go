@@ -87,6 +87,7 @@ type Client struct {
 	convs  map[protocol.Conversation]*conversation
 	dirty  []*conversation // to be confirmed
 	fills  int             // conversations whose history is asked for, and was not refused
+	tails  []*conversation // whose history is to be asked for to the end
 	paging paging
 
 	mu sync.Mutex // guards the following

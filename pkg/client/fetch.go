@@ -93,6 +93,7 @@ func (c *Client) filled(conv *conversation, r *Reply) {
 		}
 	}
 	c.turn()
+	c.nextTails()
 }
 
 // take hands over a page of history, and what was held back behind it.
@@ -260,6 +261,21 @@ func (c *Client) afterPaging() {
 		case len(conv.held) > 0:
 			c.history(conv, conv.held[0].Seq)
 		case conv.tail:
+			c.tails = append(c.tails, conv)
+		}
+	}
+	c.nextTails()
+}
+
+// maxTails bounds the pages of history that are asked for at once after a
+// reconnect: each is waited for by all that the program sends meanwhile.
+const maxTails = 4
+
+func (c *Client) nextTails() {
+	for len(c.tails) > 0 && c.fills < maxTails && !c.paging.busy {
+		conv := c.tails[0]
+		c.tails = slices.Delete(c.tails, 0, 1)
+		if conv.tail && c.convs[conv.id] == conv {
 			conv.tail = false
 			c.history(conv, 0)
 		}

@@ -98,13 +98,14 @@ func (c *Client) hand(conv *conversation, f *Frame) {
 
 // drain hands over what was held back and is in turn now.
 func (c *Client) drain(conv *conversation) {
-	for len(conv.held) > 0 && conv.held[0].Seq <= conv.next {
-		f := conv.held[0]
-		conv.held = slices.Delete(conv.held, 0, 1)
-		if f.Seq == conv.next {
+	n := 0
+	for n < len(conv.held) && conv.held[n].Seq <= conv.next {
+		if f := conv.held[n]; f.Seq == conv.next {
 			c.hand(conv, f)
 		}
+		n++
 	}
+	conv.held = slices.Delete(conv.held, 0, n)
 }
 
 func (c *Client) count(f func(*Stats)) {

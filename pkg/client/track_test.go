@@ -322,3 +322,46 @@ func TestAnOwnMessageThatIsPushedAndAcked(t *testing.T) {
 		got.want(t, "1", "2", "4")
 	})
 }
+
+// After a reconnect, each known conversation is asked for what 14 does not bring;
+// what the program sends need not wait for all of them.
+func TestManyConversationsAreCaughtUpAFewAtATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t)
+		c, w := s.loggedIn(Config{})
+		const n = 20
+		for u := range n {
+			w.send(`{'msgType':4,'FROMID':%d,'TOID':6,'msg':'x','seq':1}`, 100+u)
+		}
+		synctest.Wait()
+		w.c.Close()
+		w = s.accept()
+		w.login()
+		w.nothing()
+		synctest.Wait()
+		go c.Chat(t.Context(), 8, "mine")
+		synctest.Wait()
+		sent := make(chan members, n+1)
+		go func() { // always reads: the pipe holds nothing
+			for range n + 1 {
+				sent <- w.next()
+			}
+		}()
+		asked, before := map[any]bool{}, 0
+		for range n + 1 {
+			m := <-sent
+			if m["msgType"] == 4.0 {
+				before = len(asked)
+				continue
+			}
+			if m["msgType"] != 16.0 || asked[m["TOID"]] {
+				t.Fatalf("the client sent %v", m)
+			}
+			asked[m["TOID"]] = true
+			w.send(`{'msgType':116,'code':0,'id':'%s','messages':[],'more':false,'lastSeq':1}`, m["id"])
+		}
+		if before == 0 || before > 8 {
+			t.Errorf("the chat followed %d pages", before)
+		}
+	})
+}
