@@ -105,7 +105,7 @@ func (l *lane) apply(ctx context.Context, frames []*Frame, handle handleFunc, de
 		l.giveBack(locked)
 	}
 	if len(applied) > 0 {
-		l.recall(ctx, applied)
+		l.recallUnheard(ctx, applied)
 	}
 	if len(mine) == 0 {
 		return nil

@@ -248,6 +248,7 @@ func TestCommitWithoutAnAnswer(t *testing.T) {
 			t.Fatal(reply)
 		}
 	}
+	readTopic(t, sp, protocol.TopicJournal, int(sp.Int(t, "SELECT COUNT(*) FROM journal"))) // no row is missing
 }
 
 // A partition whose row a frozen worker holds waits; the others go on.

@@ -194,7 +194,7 @@ func (g *group) work(ctx context.Context, gen *queue.Generation, parts []*partit
 		metrics: g.metrics, log: g.log}
 	a.start(announced)
 	l := &lane{topic: g.topic, handler: g.handler, maxBatch: g.maxBatch, deadMax: g.cfg.DeadInRow, db: g.db, parser: newParser(g.topic, g.key),
-		in: in, forget: fetcher.Forget, announce: a, dead: g.dead, metrics: g.metrics, log: g.log}
+		in: in, forget: fetcher.Forget, announce: a, dead: g.dead, republish: g.publishFrom, metrics: g.metrics, log: g.log}
 	in.lost = func(id int, err error) { l.lost(id, err) }
 
 	var wg sync.WaitGroup

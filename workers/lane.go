@@ -40,6 +40,9 @@ type lane struct {
 	metrics  *metrics
 	log      *slog.Logger
 
+	// republish publishes the journal rows from an offset of each partition on.
+	republish func(ctx context.Context, from map[int]int64) error
+
 	session *session
 	careful int // batches left
 }
@@ -201,6 +204,27 @@ func (l *lane) attempt(ctx context.Context, frames []*Frame) error {
 		}
 		return outcomes, err
 	}, nil)
+}
+
+// recallUnheard announces what was applied by a commit whose answer nobody
+// heard: its journal row may be missing in the topic, too.
+func (l *lane) recallUnheard(ctx context.Context, frames []*Frame) {
+	from := map[int]int64{}
+	for _, f := range frames {
+		if at, ok := from[f.Partition]; !ok || f.Offset < at {
+			from[f.Partition] = f.Offset
+		}
+	}
+	wait := newBackOff()
+	for ctx.Err() == nil {
+		err := l.republish(ctx, from)
+		if err == nil {
+			l.recall(ctx, frames)
+			return
+		}
+		l.log.Error("republish journal rows: trying again", "error", err)
+		pause(ctx, wait.NextBackOff())
+	}
 }
 
 // recall announces again what was applied before.

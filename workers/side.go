@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -44,14 +45,21 @@ func (w *journalWriter) write(row []byte, done func(error)) {
 const journalPage = 100
 
 // publishMissing publishes the journal rows of what was applied but perhaps not
-// announced. Some of them may be in the topic already; they have numbers.
+// announced.
 func (g *group) publishMissing(ctx context.Context, parts []*partition) error {
-	wanted := map[int]*partition{}
+	from := map[int]int64{}
 	for _, p := range parts {
 		if p.announce < p.next {
-			wanted[p.id] = p
+			from[p.id] = p.announce
 		}
 	}
+	return g.publishFrom(ctx, from)
+}
+
+// publishFrom publishes the journal rows of all records from an offset of each
+// partition on. Some of them may be in the topic already; they have numbers.
+func (g *group) publishFrom(ctx context.Context, from map[int]int64) error {
+	wanted := maps.Clone(from)
 	before := int64(math.MaxInt64)
 	var found [][]byte // the newest first
 	for len(wanted) > 0 {
@@ -70,10 +78,11 @@ func (g *group) publishMissing(ctx context.Context, parts []*partition) error {
 			}
 			missing := false
 			for _, r := range ranges {
-				p := wanted[int(r[0])]
-				missing = missing || p != nil && r[2] >= p.announce
-				if p != nil && r[1] <= p.announce {
-					delete(wanted, p.id)
+				part := int(r[0])
+				first, ok := wanted[part]
+				missing = missing || ok && r[2] >= first
+				if ok && r[1] <= first {
+					delete(wanted, part)
 				}
 			}
 			if missing {

@@ -140,16 +140,16 @@ type history struct {
 	excused  map[int]bool  // edges whose answers may be late: they are frozen, or cannot be heard
 	texts    map[string]*message
 	ids      map[string]*message
-	unheard  int                                               // messages without a settling answer
-	sent_    int                                               // messages that went over a wire
-	at       map[spot]string                                   // whatever was told of a place
-	got      map[*device]map[spot]int                          // deliveries by push and 114, and pages of 116
-	doubles  int                                               // the same message twice on one connection
-	repeats  int                                               // the same message again on a later connection of the device
-	slowest  time.Duration                                     // answer
-	wrong    []string                                          // what must never be
-	codes    map[protocol.Code]int                             // of answers but success
-	waiting  *resume                                           // who waits for streams to go on
+	unheard  int                                                  // messages without a settling answer
+	sent_    int                                                  // messages that went over a wire
+	at       map[spot]string                                      // whatever was told of a place
+	got      map[*device]map[spot]int                             // deliveries by push and 114, and pages of 116
+	doubles  int                                                  // the same message twice on one connection
+	repeats  int                                                  // the same message again on a later connection of the device
+	slowest  time.Duration                                        // answer
+	wrong    []string                                             // what must never be
+	codes    map[protocol.Code]int                                // of answers but success
+	waiting  *resume                                              // who waits for streams to go on
 	arrivals map[protocol.Conversation]map[*device]map[int64]bool // all that reached a device
 }
 
