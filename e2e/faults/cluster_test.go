@@ -202,7 +202,8 @@ func (c *cluster) connect(server *toxiproxy.ApiServer, p *proc, i int) (err erro
 		"SPONGE_REDIS=redis://"+p.links[linkRedis].addr+"/0",
 		"SPONGE_METRICS_LISTEN="+p.metrics)
 	if p.args[0] == "edge" {
-		p.env = append(p.env, "SPONGE_EDGE_NODE="+p.name, "SPONGE_EDGE_LISTEN="+loopback(ports[1]))
+		p.listens = loopback(ports[1])
+		p.env = append(p.env, "SPONGE_EDGE_NODE="+p.name, "SPONGE_EDGE_LISTEN="+p.listens, "SPONGE_EDGE_MAX_OUTBOUND=1048576")
 		p.links[linkClients], err = connect(server, p.name+linkClients, 0, "tcp", loopback(ports[1]))
 		return err
 	}

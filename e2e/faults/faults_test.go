@@ -21,8 +21,10 @@ type fault struct {
 	// strike does it, and returns the moment from which the time counts until
 	// everything goes on: that of a death, or the end of an outage.
 	strike func(ctx context.Context, s *stage) (since time.Time, err error)
-	after  func(ctx context.Context, s *stage) error // once everything goes on
-	finish func(ctx context.Context, s *stage) error // after the last round
+	// measure takes the time of something else, which the table has as presence.
+	measure func(ctx context.Context, s *stage, since time.Time) (time.Duration, error)
+	after   func(ctx context.Context, s *stage) error // once everything goes on
+	finish  func(ctx context.Context, s *stage) error // after the last round
 }
 
 // The bars, and what they are promised for.
@@ -33,7 +35,7 @@ const (
 )
 
 func allFaults() []*fault {
-	return slices.Concat([]*fault{none()}, kills(), restarts(), freezes(), pointFaults(), linkFaults())
+	return slices.Concat([]*fault{none()}, kills(), restarts(), freezes(), pointFaults(), linkFaults(), specialFaults())
 }
 
 func none() *fault {

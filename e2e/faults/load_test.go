@@ -44,13 +44,18 @@ type device struct {
 	wire    *wire // the last one; guarded by the history's mutex
 	skip    int   // edges to leave out, beginning at home: they said nothing; guarded, too
 	dials   *dialer
+	away    atomic.Bool // it says nothing: it has no client
 }
 
 // dialer connects devices to edges, their home first.
 type dialer struct {
 	edges []*proc
+	gone  [numEdges]atomic.Bool // nothing answers there
 	h     *history
 }
+
+// vanishedDial is how long a client tries a host that is gone.
+const vanishedDial = time.Second
 
 func (d *dialer) dial(ctx context.Context, dev *device) (net.Conn, error) {
 	var errs []error
@@ -59,6 +64,11 @@ func (d *dialer) dial(ctx context.Context, dev *device) (net.Conn, error) {
 	d.h.mu.Unlock()
 	for i := range d.edges {
 		at := (first + i) % len(d.edges)
+		if d.gone[at].Load() {
+			pause(ctx, vanishedDial)
+			errs = append(errs, fmt.Errorf("%s: no answer", d.edges[at].name))
+			continue
+		}
 		var nd net.Dialer
 		nc, err := nd.DialContext(ctx, "tcp", d.edges[at].links[linkClients].addr)
 		if err == nil {
@@ -280,6 +290,9 @@ func (l *load) talk(ctx context.Context) {
 // say has a stream's device send one message. Of every four, one is not sent
 // again after a refusal.
 func (l *load) say(s *stream) {
+	if s.device.away.Load() {
+		return
+	}
 	n := l.number.Add(1)
 	m := &message{text: fmt.Sprintf("c%d-%d", l.chapter, n), from: s.device, stream: s, posted: time.Now(), again: n%4 != 0}
 	l.h.post(m)

@@ -25,6 +25,7 @@ var (
 	table   = flag.String("table", "", "file that gets the results as a Markdown table")
 	keep    = flag.String("logs", "", "folder that keeps the logs of a run")
 	servers = newLinks()
+	results []*result // of all tests of the run, in order
 )
 
 const (
@@ -188,6 +189,13 @@ func (s *stage) round(f *fault, r *result) error {
 		}
 		r.presence = max(r.presence, took)
 	}
+	if f.measure != nil {
+		took, err := f.measure(ctx, s, since)
+		if err != nil {
+			return err
+		}
+		r.presence = max(r.presence, took)
+	}
 	if f.after != nil {
 		if err := f.after(ctx, s); err != nil {
 			return err
@@ -274,6 +282,18 @@ func (s *stage) vitals(ctx context.Context) (wrong []string) {
 	return wrong
 }
 
+// report keeps a result for the table, and writes what there is.
+func (s *stage) report(t *testing.T, r *result) {
+	t.Helper()
+	r.log(t)
+	results = append(results, r)
+	if *table != "" {
+		if err := os.WriteFile(*table, []byte(markdown(results)), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func (r *result) log(t *testing.T) {
 	t.Helper()
 	t.Logf("%s: %d acknowledged of %d, %d in flight; again after %s (%s); presence %s; twice %d, again later %d, not pushed %d; slowest answer %s; at rest after %s; codes %v",
@@ -300,24 +320,16 @@ func runSeed(t *testing.T) uint64 {
 func TestFaults(t *testing.T) {
 	seed := runSeed(t)
 	s := newStage(t, "faults", clusterOptions{binary: build(t)}, seed)
-	var results []*result
 	for _, f := range allFaults() {
 		t.Run(strings.ReplaceAll(f.name, " ", "_"), func(t *testing.T) {
 			s.t = t
-			r := s.play(f, *rounds, seed)
-			r.log(t)
-			results = append(results, r)
+			s.report(t, s.play(f, *rounds, seed))
 		})
 		if t.Failed() && testing.Short() {
 			break
 		}
 	}
 	s.t = t
-	if *table != "" {
-		if err := os.WriteFile(*table, []byte(markdown(results)), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
 }
 
 func pause(ctx context.Context, d time.Duration) {

@@ -31,6 +31,7 @@ type proc struct {
 	env     []string
 	log     string // path; all its processes write to it
 	metrics string // host:port
+	listens string // of an edge: its own address, without a link
 
 	links map[string]*link
 

@@ -120,6 +120,7 @@ type message struct {
 	settled bool // by an answer that the client does not repeat it after
 	seq     int64
 	code    protocol.Code // of the last answer
+	acked   time.Time     // when it was first acknowledged
 	refused bool          // some answer was 503 or 504
 }
 
@@ -254,7 +255,9 @@ func (h *history) answered(m *message, f *wireFrame, now time.Time) {
 		if m.seq != 0 && m.seq != f.Seq {
 			h.fault("RENUMBERED: %q was told seq %d, then %d", m.text, m.seq, f.Seq)
 		}
-		m.seq = f.Seq
+		if m.seq = f.Seq; m.acked.IsZero() {
+			m.acked = now
+		}
 		h.place(spot{m.stream.conv, f.Seq}, m.text)
 		if h.waiting != nil {
 			h.waiting.acked(m, now)
