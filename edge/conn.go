@@ -64,15 +64,18 @@ type conn struct {
 	handling bool // with eof: what it sent last is being handled
 	writing  bool // a goroutine empties the outbox
 	confirm  bool // the client confirms what it got (5)
+	caughtUp bool // a 14 has said that there is no more, or the login
 	noticed  bool // the client was told that the node is going
 	reason   Reason
 	given    bool // the read token was given back for good
 
 	numbers uint32     // the last request's number
 	logouts uint16     // how often somebody logged out: part of the place
+	life    uint32     // of the proof when it came, in seconds
 	window  []*request // outstanding and held back, in typed order; nil when there are none
 	out     *outbox    // nil when empty
 	flying  int        // bytes that the writing goroutine has taken
+	seen    *seen      // what was written lately; nil when nothing was
 
 	proof     *keys.Proof // of the session; nil without a login
 	marks     *marks      // nil when there are none
@@ -116,6 +119,10 @@ func (c *conn) place() uint64 { return c.id | uint64(c.logouts)<<placeShift }
 // is still written, and the notice behind it, where the reason leaves the
 // socket whole. Called with mu held; only the first call counts.
 func (c *conn) close(r Reason) {
+	broken := r == WriteFailed || r == SlowConsumer
+	if f := c.holder(); f != nil && c.state == open && !broken {
+		c.letGo(f) // its answer does not come any more
+	}
 	if c.state != open {
 		return
 	}
@@ -127,7 +134,6 @@ func (c *conn) close(r Reason) {
 	e.metrics.outstanding.Add(-int64(len(c.window)))
 	c.window = nil
 
-	broken := r == WriteFailed || r == SlowConsumer
 	if broken {
 		c.dropOut()
 	} else if text := reasons[r].notice; text != "" && !c.noticed {

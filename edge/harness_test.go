@@ -187,6 +187,9 @@ func (h *harness) silent() {
 func (h *harness) results(rs ...channel.Result) {
 	var b []byte
 	for _, r := range rs {
+		if r.Proof != nil && r.Life == 0 {
+			r.Life = time.Until(r.Proof.Expiry())
+		}
 		b = r.Append(b)
 	}
 	h.chann.entries <- b

@@ -150,14 +150,20 @@ func (c *conn) loggedIn() bool {
 	return c.state == open && c.proof != nil
 }
 
-// sync asks for what was pushed since, but the client has not seen.
+// sync asks for what was pushed since, but the client has not seen. To one that
+// had caught up, that is all that it has not seen: no clock is asked, since
+// senders' edges may have others. To the rest, a 14 brings what a clock hides.
 func (c *conn) sync(since time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.state != open || c.proof == nil {
 		return
 	}
-	if err := c.publishOwn(envelope.Sync, syncFrame, protocol.TopicStorage, c.marks.take(), since.UnixMilli()); err != nil {
+	from := int64(0)
+	if !c.caughtUp {
+		from = since.UnixMilli()
+	}
+	if err := c.publishOwn(envelope.Sync, syncFrame, protocol.TopicStorage, c.marks.take(), from); err != nil {
 		c.edge.log.Warn("a session cannot be synchronised", "conn", c.id, "error", err)
 		return
 	}

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"sponge/pkg/envelope"
+	"sponge/pkg/protocol"
 )
 
 // Bounds of delivery marks.
@@ -21,19 +22,23 @@ type marks struct {
 	reportAt int64            // when to, by Edge.now
 }
 
-// add notes a range, as the continuation of an earlier one where it is.
-func (m *marks) add(r envelope.Range) {
-	for i := len(m.ranges) - 1; i >= max(0, len(m.ranges)-searchBack); i-- {
-		x := &m.ranges[i]
+// add notes a range.
+func (m *marks) add(r envelope.Range) { m.ranges = addRange(m.ranges, r) }
+
+// addRange adds a range to a list, as the continuation of an earlier one where
+// it is. Of a list that is full, the oldest go.
+func addRange(list []envelope.Range, r envelope.Range) []envelope.Range {
+	for i := len(list) - 1; i >= max(0, len(list)-searchBack); i-- {
+		x := &list[i]
 		if x.Conversation == r.Conversation && r.From <= x.To+1 && r.To >= x.From-1 {
 			x.From, x.To = min(x.From, r.From), max(x.To, r.To)
-			return
+			return list
 		}
 	}
-	if len(m.ranges) >= maxMarks {
-		m.ranges = slices.Delete(m.ranges, 0, maxMarks/8)
+	if len(list) >= maxMarks {
+		list = slices.Delete(list, 0, maxMarks/8)
 	}
-	m.ranges = append(m.ranges, r)
+	return append(list, r)
 }
 
 // settle drops what lies at or below a conversation's delivered cursor.
@@ -57,14 +62,11 @@ func (m *marks) take() []envelope.Range {
 	return m.ranges[max(0, len(m.ranges)-maxReported):]
 }
 
-// unconfirmed is what of others' messages counts as delivered once it is
-// written: nothing where the client confirms itself. One's own need no
-// confirmation.
-func (c *conn) unconfirmed(shown []envelope.Range) []envelope.Range {
-	if c.confirm {
-		return nil
-	}
-	return shown
+// delivers reports whether what a reply to t shows counts as delivered once it
+// is written: not where the client confirms itself, but one's own messages need
+// no confirmation.
+func (c *conn) delivers(t protocol.Type) bool {
+	return !c.confirm || t == protocol.Chat || t == protocol.GroupChat
 }
 
 // mark notes what the client has been shown.

@@ -74,6 +74,12 @@ func TestReports(t *testing.T) {
 		if s.marks != nil {
 			t.Errorf("left %+v", s.marks)
 		}
+		time.Sleep(2*seenFor + 2*time.Second)
+		s.conn.mu.Lock()
+		defer s.conn.mu.Unlock()
+		if s.seen != nil {
+			t.Errorf("an idle connection keeps %+v", s.seen)
+		}
 	})
 }
 

@@ -28,6 +28,7 @@ type metrics struct {
 	frames      map[protocol.Type]prometheus.Counter
 	replies     *prometheus.CounterVec
 	closes      [numReasons]prometheus.Counter
+	drops       [numDrops]prometheus.Counter
 	outstanding atomic.Int64
 	entries     prometheus.Counter
 	results     prometheus.Counter
@@ -83,6 +84,11 @@ func newMetrics(reg prometheus.Registerer, log *slog.Logger) *metrics {
 	register(closes)
 	for r := range m.closes {
 		m.closes[r] = closes.WithLabelValues(Reason(r).String())
+	}
+	drops := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sponge_edge_drops_total", Help: "Results of workers that were not written to a connection, by reason."}, []string{"reason"})
+	register(drops)
+	for d := range m.drops {
+		m.drops[d] = drops.WithLabelValues(Drop(d).String())
 	}
 	register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sponge_edge_outstanding", Help: "Frames that wait for an answer."},
 		func() float64 { return float64(m.outstanding.Load()) }))

@@ -28,11 +28,13 @@ type presenceOp struct {
 	there    bool
 	deadline int64 // by Edge.now; 0: set when first tried
 
-	req     *request // nil: nobody waits
-	proof   *keys.Proof
-	confirm bool
-	payload []byte
-	shown   []envelope.Range
+	req      *request // nil: nobody waits
+	proof    *keys.Proof
+	life     time.Duration // of proof
+	confirm  bool
+	caughtUp bool
+	payload  []byte
+	shown    []envelope.Range
 }
 
 // presenceQueue writes changes of presence to Redis in the order in which they
@@ -59,8 +61,8 @@ func (q *presenceQueue) add(op *presenceOp) {
 // bind writes an entry, then finishes the login that waits for it.
 func (q *presenceQueue) bind(c *conn, req *request, r *channel.Result) {
 	q.add(&presenceOp{
-		user: r.Proof.User(), conn: c, place: c.place(), there: true, deadline: req.deadline, req: req, proof: r.Proof,
-		confirm: r.Confirm, payload: slices.Clone(r.Payload), shown: r.Shown,
+		user: r.Proof.User(), conn: c, place: c.place(), there: true, deadline: req.deadline, req: req, proof: r.Proof, life: r.Life,
+		confirm: r.Confirm, caughtUp: r.CaughtUp, payload: slices.Clone(r.Payload), shown: slices.Clone(r.Shown),
 	})
 }
 

@@ -75,9 +75,8 @@ func (c *conn) renew(now int64) {
 	if c.proof == nil || now < c.renewAt {
 		return
 	}
-	// Until the answer comes: again after an eighth of what is left, at least.
-	left := time.Until(c.proof.Expiry())
-	c.renewAt = now + max(left/8, renewRetry).Milliseconds()
+	// Until the answer comes: again, some times before the proof ends.
+	c.renewAt = now + max(int64(c.life)*1000/16, renewRetry.Milliseconds())
 	if err := c.publishOwn(envelope.Renew, renewFrame, protocol.TopicLogin, nil, 0); err == nil {
 		c.edge.metrics.renewals.Inc()
 	}

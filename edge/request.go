@@ -31,6 +31,7 @@ type request struct {
 
 	reply []byte // held back
 	shown []envelope.Range
+	hold  *hold // what came meanwhile and must wait; nil when nothing did
 
 	first   queue.Record
 	headers [1]queue.Header
@@ -172,22 +173,20 @@ func (c *conn) older(i int) bool {
 // payload is not kept. The caller flushes.
 func (c *conn) complete(i int, payload []byte, shown []envelope.Range) {
 	r := c.window[i]
-	if r.typ != protocol.Chat && r.typ != protocol.GroupChat {
-		shown = c.unconfirmed(shown)
-	}
 	if c.older(i) {
 		r.answered = true
 		r.reply, r.shown = slices.Clone(payload), shown
 		return
 	}
-	c.send(payload, shown)
+	c.send(payload, shown, c.delivers(r.typ))
 	if c.state != open {
 		return
 	}
 	c.settle(i)
+	c.letGo(r)
 	for c.state == open && i < len(c.window) {
 		if held := c.window[i]; held.answered && held.conv == r.conv && !c.older(i) {
-			if c.send(held.reply, held.shown); c.state == open {
+			if c.send(held.reply, held.shown, c.delivers(held.typ)); c.state == open {
 				c.settle(i)
 			}
 		} else {

@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"math"
 	"slices"
 	"time"
 
@@ -23,6 +24,7 @@ func (e *Edge) result(r *channel.Result) {
 	for _, place := range r.Conns {
 		c := e.table.get(place & (1<<placeShift - 1))
 		if c == nil {
+			e.metrics.drops[Gone].Inc()
 			continue
 		}
 		if !c.dirty {
@@ -32,10 +34,9 @@ func (e *Edge) result(r *channel.Result) {
 		c.mu.Lock()
 		switch {
 		case c.state != open || c.place() != place: // closed or logged out since the worker looked
+			e.metrics.drops[Gone].Inc()
 		case r.Push:
-			if c.proof != nil {
-				c.send(r.Payload, c.unconfirmed(r.Shown))
-			}
+			c.receive(r.Payload, r.Shown, r.Sender)
 		case r.Request == 0:
 			c.ownResult(r)
 		default:
@@ -63,10 +64,14 @@ func (e *Edge) flushDirty() {
 func (c *conn) reply(r *channel.Result) {
 	i := c.find(r.Request)
 	if i < 0 || c.window[i].binding {
+		c.edge.metrics.drops[Answered].Inc()
 		return
 	}
 	req := c.window[i]
 	c.settleMarks(r.Cursors)
+	if r.CaughtUp && req.typ == protocol.Offline {
+		c.caughtUp = true
+	}
 	switch r.Session {
 	case channel.SessionBound:
 		if req.typ == protocol.Login && r.Proof != nil {
@@ -78,7 +83,7 @@ func (c *conn) reply(r *channel.Result) {
 		if req.typ == protocol.Logout && c.proof != nil {
 			req.binding = true
 			c.edge.presence.unbind(c, req, r)
-			c.proof, c.marks, c.confirm = nil, nil, false
+			c.proof, c.marks, c.seen, c.confirm, c.caughtUp = nil, nil, nil, false, false
 			c.logouts++
 			c.loggedOut = c.edge.now()
 			return
@@ -99,23 +104,25 @@ func (c *conn) ownResult(r *channel.Result) {
 	switch r.Session {
 	case channel.SessionBound:
 		if p := r.Proof; p != nil && p.User() == c.user() && p.Session() == c.proof.Session() {
-			c.prove(p)
+			c.prove(p, r.Life)
 		}
 	case channel.SessionRevoked:
-		c.send(r.Payload, nil)
+		c.send(r.Payload, nil, false)
 		c.close(SessionRevoked)
 		return
 	}
 	c.settleMarks(r.Cursors)
-	c.send(r.Payload, c.unconfirmed(r.Shown))
+	c.receive(r.Payload, r.Shown, others)
 }
 
 // prove keeps a proof and notes when it wants to be renewed: at half of its
-// life.
-func (c *conn) prove(p *keys.Proof) {
+// life. That is counted from here: the clock by which the proof expires is the
+// workers'.
+func (c *conn) prove(p *keys.Proof, life time.Duration) {
 	c.proof = p
-	half := max(time.Until(p.Expiry())/2, 0)
-	c.renewAt = c.edge.now() + half.Milliseconds()
+	now := c.edge.now()
+	c.life = uint32(min(life/time.Second, math.MaxUint32))
+	c.renewAt = now + life.Milliseconds()/2
 }
 
 // bound finishes a login once the presence entry is written, or cannot be in
@@ -138,10 +145,11 @@ func (c *conn) bound(op *presenceOp, err error) {
 	case op.there:
 		if old := c.user(); old != 0 && old != op.user { // workers do not allow it
 			c.edge.presence.remove(old, op.place)
-			c.marks = nil
+			c.marks, c.seen, c.caughtUp = nil, nil, false
 		}
-		c.prove(op.proof)
+		c.prove(op.proof, op.life)
 		c.confirm = op.confirm
+		c.caughtUp = c.caughtUp || op.caughtUp
 		c.refreshAt = c.edge.now() + refreshEvery(c.id)
 		c.complete(i, op.payload, op.shown)
 	default: // a logout: what is left of the entry goes by itself

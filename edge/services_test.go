@@ -60,6 +60,7 @@ func (w *echoWorker) run(ctx context.Context, t *testing.T, broker, topic string
 				_, session := keys.NewToken()
 				res.Session = channel.SessionBound
 				res.Proof = w.key.Prove(f.UserID(protocol.FieldUser), session, env.Node, env.Conn, time.Now().Add(time.Hour))
+				res.Life = time.Hour
 			}
 			err = w.client.XAdd(ctx, &redis.XAddArgs{Stream: channel.Key("ns.", env.Node), NoMkStream: true, ID: "0-*", Values: []any{channel.Field, res.Append(nil)}}).Err()
 			if err != nil && ctx.Err() == nil {

@@ -64,6 +64,7 @@ func (c *conn) visit(now int64) {
 	}
 	c.report(false)
 	c.renew(now)
+	c.forget(now)
 	if c.proof != nil && now >= c.refreshAt {
 		c.refreshAt = now + presence.Refresh.Milliseconds()
 		c.edge.presence.refresh(c)

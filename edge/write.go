@@ -44,17 +44,21 @@ func (c *conn) outbox() *outbox {
 	return c.out
 }
 
-// waiting is how many bytes the socket has not taken.
+// waiting is how many bytes the socket has not taken, or was not yet given.
 func (c *conn) waiting() int {
-	if c.out == nil {
-		return c.flying
+	n := c.flying
+	if c.out != nil {
+		n += len(c.out.b) - c.out.done
 	}
-	return c.flying + len(c.out.b) - c.out.done
+	if f := c.holder(); f != nil && f.hold != nil {
+		n += f.hold.bytes
+	}
+	return n
 }
 
-// send appends whole lines. Ranges in shownRanges count as delivered once they
-// are with the kernel.
-func (c *conn) send(payload []byte, shownRanges []envelope.Range) {
+// send appends whole lines, which show the client the seqs in ranges. Where
+// delivers is set, these count as delivered once they are with the kernel.
+func (c *conn) send(payload []byte, ranges []envelope.Range, delivers bool) {
 	if c.state != open || len(payload) == 0 {
 		return
 	}
@@ -66,10 +70,14 @@ func (c *conn) send(payload []byte, shownRanges []envelope.Range) {
 	}
 	o := c.outbox()
 	o.b = append(o.b, payload...)
-	if c.proof == nil {
+	if c.proof == nil || len(ranges) == 0 {
 		return
 	}
-	for _, r := range shownRanges {
+	c.remember(ranges)
+	if !delivers {
+		return
+	}
+	for _, r := range ranges {
 		o.shown = append(o.shown, shown{len(o.b), r})
 	}
 }
@@ -127,6 +135,9 @@ func (c *conn) commit(o *outbox) {
 // dropOut forgets what was not written.
 func (c *conn) dropOut() {
 	c.out = nil // perhaps still in use by the socket: not recycled
+	if f := c.holder(); f != nil {
+		f.hold = nil
+	}
 }
 
 // maxFarewell bounds the writing to a connection that is being closed.

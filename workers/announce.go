@@ -370,7 +370,10 @@ func (e *entries) reply(f *Frame, o *Outcome, where map[int64][]presence.Place) 
 		return
 	}
 	r := channel.Result{Conns: []uint64{f.Envelope.Conn}, Request: f.Envelope.Request, Payload: o.Reply,
-		Shown: o.Shown, Cursors: o.Cursors, Session: o.Session, Proof: o.Proof, Confirm: o.Confirm}
+		Shown: o.Shown, Cursors: o.Cursors, CaughtUp: o.CaughtUp, Session: o.Session, Proof: o.Proof, Confirm: o.Confirm}
+	if r.Proof != nil {
+		r.Life = time.Until(r.Proof.Expiry()) // by the clock that it was signed by
+	}
 	if o.Render != nil {
 		r.Payload = o.Render(func(user int64) bool { return len(where[user]) > 0 })
 	}
@@ -393,7 +396,7 @@ func (e *entries) push(f *Frame, p *Push, to []member, where map[int64][]presenc
 	e.shown[0] = envelope.Range{Conversation: p.Conversation, From: p.Seq, To: p.Seq}
 	for _, n := range e.byNode {
 		if len(n.conns) > 0 {
-			n.add(&channel.Result{Push: true, Conns: n.conns, Payload: p.Payload, Shown: e.shown[:]})
+			n.add(&channel.Result{Push: true, Conns: n.conns, Sender: f.User, Payload: p.Payload, Shown: e.shown[:]})
 			n.conns = n.conns[:0]
 		}
 	}

@@ -78,9 +78,11 @@ type Outcome struct {
 	// As in channel.Result.
 	Shown   []envelope.Range
 	Cursors []envelope.Range
-	Session channel.SessionChange
-	Proof   *keys.Proof
-	Confirm bool
+
+	CaughtUp bool
+	Session  channel.SessionChange
+	Proof    *keys.Proof
+	Confirm  bool
 
 	// JournalInput is what decided rows besides the record, as JSON; nil where
 	// the record alone did.

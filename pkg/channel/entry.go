@@ -14,6 +14,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"time"
 
 	"sponge/pkg/envelope"
 	"sponge/pkg/keys"
@@ -24,6 +25,9 @@ const (
 	MaxEntries = 4096    // entries that a stream keeps about; older ones are lost, and the edge notices
 	MaxEntry   = 1 << 20 // bytes after which a batch's results go on in another entry
 )
+
+// maxLife bounds what is believed of a proof's life, in milliseconds.
+const maxLife = 366 * 24 * 3600 * 1000
 
 // ErrEntry means an entry that does not decode.
 var ErrEntry = errors.New("channel: malformed entry")
@@ -51,12 +55,19 @@ const (
 type Result struct {
 	Conns   []uint64 // one for a reply, any number for a push
 	Push    bool
+	Sender  int64  // of a push: whose message it is; 0 where nobody said
 	Request uint32 // of the reply; 0 for the answer to a Report, Sync or Renew
 	Payload []byte // what to write, with its newlines; empty: nothing
 
 	// Shown are the seqs that the connection has seen once Payload is written:
-	// the pushed seq, the sender's own, or a page's.
+	// the pushed seq, the sender's own, a synchronisation's in the order of its
+	// lines, or a page's. A page leaves the user's own messages out, but its
+	// ranges run over them.
 	Shown []envelope.Range
+
+	// CaughtUp says that once Payload is written, nothing that others had sent
+	// so far waits for a 14 of this connection.
+	CaughtUp bool
 
 	// Cursors tell where the user's delivered cursors stand (To) after a
 	// Report, a Sync or a 14: ranges up to there need no more reports.
@@ -65,6 +76,11 @@ type Result struct {
 	Session SessionChange
 	Proof   *keys.Proof // with SessionBound
 	Confirm bool        // with SessionBound: the client confirms with 5
+
+	// Life is for how long Proof holds from now on, with SessionBound, in whole
+	// milliseconds. Its expiry is by the workers' clock, which the edge's may not
+	// agree with.
+	Life time.Duration
 }
 
 const (
@@ -72,6 +88,8 @@ const (
 	flagShown
 	flagCursors
 	flagSession
+	flagSender
+	flagCaughtUp
 )
 
 // Append encodes r behind an entry.
@@ -88,6 +106,12 @@ func (r *Result) Append(dst []byte) []byte {
 	}
 	if r.Session != SessionKept {
 		flags |= flagSession
+	}
+	if r.Push && r.Sender > 0 {
+		flags |= flagSender
+	}
+	if r.CaughtUp {
+		flags |= flagCaughtUp
 	}
 	dst = append(dst, flags)
 	if r.Push {
@@ -115,7 +139,11 @@ func (r *Result) Append(dst []byte) []byte {
 				confirm = 1
 			}
 			dst = append(append(dst, confirm), r.Proof[:]...)
+			dst = binary.AppendUvarint(dst, uint64(max(r.Life, 0).Milliseconds()))
 		}
+	}
+	if flags&flagSender != 0 {
+		dst = binary.AppendUvarint(dst, uint64(r.Sender))
 	}
 	return dst
 }
@@ -138,7 +166,7 @@ func Decode(entry []byte, yield func(*Result)) error {
 		for range n {
 			conns = append(conns, rd.Uint())
 		}
-		r = Result{Conns: conns, Push: flags&flagPush != 0}
+		r = Result{Conns: conns, Push: flags&flagPush != 0, CaughtUp: flags&flagCaughtUp != 0}
 		if !r.Push {
 			r.Request = uint32(rd.Uint())
 		}
@@ -158,7 +186,11 @@ func Decode(entry []byte, yield func(*Result)) error {
 					proof := keys.Proof(b[1:])
 					r.Confirm, r.Proof = b[0] == 1, &proof
 				}
+				r.Life = time.Duration(min(rd.Uint(), maxLife)) * time.Millisecond
 			}
+		}
+		if flags&flagSender != 0 {
+			r.Sender = int64(rd.Uint())
 		}
 		if err := rd.Err(); err != nil {
 			return fmt.Errorf("%w: %w", ErrEntry, err)

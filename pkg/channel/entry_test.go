@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -33,15 +34,19 @@ func results() *rapid.Generator[channel.Result] {
 			Shown:   shown().Draw(t, "shown"),
 			Cursors: shown().Draw(t, "cursors"),
 			Session: channel.SessionChange(rapid.IntRange(0, 3).Draw(t, "session")),
+
+			CaughtUp: rapid.Bool().Draw(t, "caught up"),
 		}
 		if r.Push {
 			r.Conns = rapid.SliceOfN(rapid.Uint64(), 0, 20).Draw(t, "conns")
+			r.Sender = rapid.Int64Min(0).Draw(t, "sender")
 		} else {
 			r.Request = rapid.Uint32().Draw(t, "request")
 		}
 		if r.Session == channel.SessionBound {
 			p := keys.Proof(rapid.SliceOfN(rapid.Byte(), keys.ProofSize, keys.ProofSize).Draw(t, "proof"))
 			r.Proof, r.Confirm = &p, rapid.Bool().Draw(t, "confirm")
+			r.Life = time.Duration(rapid.Int64Range(0, 86_400_000).Draw(t, "life")) * time.Millisecond
 		}
 		return r
 	})

@@ -282,7 +282,7 @@ func (h *Handler) login(ctx context.Context, tx *workers.Tx, f *workers.Frame) (
 	reply := protocol.NewReply(nil, f.Type, protocol.OK, f.Echo()).
 		Int("USERID", in.user).Text("name", name).Text("token", in.token).Int("unread", unread)
 	return workers.Outcome{Reply: reply.End(), Session: channel.SessionBound, Confirm: in.confirm,
-		Proof: h.prove(f, in.user, in.session, now)}, nil
+		CaughtUp: unread == 0, Proof: h.prove(f, in.user, in.session, now)}, nil
 }
 
 func (h *Handler) prove(f *workers.Frame, user int64, session keys.SessionID, now time.Time) *keys.Proof {

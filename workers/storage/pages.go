@@ -211,7 +211,7 @@ func (b *batch) offline(ctx context.Context, f *workers.Frame) (workers.Outcome,
 	b.pages += len(p.list)
 	reply := append(protocol.NewReply(make([]byte, 0, len(p.list)+96), f.Type, protocol.OK, f.Echo()), `,"messages":[`...)
 	reply = append(append(reply, p.list...), ']')
-	return workers.Outcome{Reply: reply.Bool("more", !all).End(), Shown: shown, Cursors: cursors}, nil
+	return workers.Outcome{Reply: reply.Bool("more", !all).End(), Shown: shown, Cursors: cursors, CaughtUp: all}, nil
 }
 
 // sync pushes what a connection missed while its channel was lost.
