@@ -75,7 +75,6 @@ type conn struct {
 	window  []*request // outstanding and held back, in typed order; nil when there are none
 	out     *outbox    // nil when empty
 	flying  int        // bytes that the writing goroutine has taken
-	seen    *seen      // what was written lately; nil when nothing was
 
 	proof     *keys.Proof // of the session; nil without a login
 	marks     *marks      // nil when there are none

@@ -66,6 +66,7 @@ type channelReader interface {
 	Run(ctx context.Context)
 	Renew(ctx context.Context) (lost bool, err error)
 	WholeSince() time.Time
+	CatchUp(ctx context.Context) error
 	Remove(ctx context.Context) error
 	Close() error
 }

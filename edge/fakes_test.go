@@ -111,6 +111,7 @@ type fakeChannel struct {
 	edge    *Edge
 	entries chan []byte
 	renewed func() (bool, error)
+	behind  chan struct{} // where set, there is more to read until it is closed
 	mu      sync.Mutex
 }
 
@@ -134,6 +135,20 @@ func (c *fakeChannel) Renew(context.Context) (bool, error) {
 	}
 	return false, nil
 }
+func (c *fakeChannel) CatchUp(ctx context.Context) error {
+	c.mu.Lock()
+	behind := c.behind
+	c.mu.Unlock()
+	if behind == nil {
+		return nil
+	}
+	select {
+	case <-behind:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
 func (c *fakeChannel) WholeSince() time.Time        { return time.Now() }
 func (c *fakeChannel) Remove(context.Context) error { return nil }
 func (c *fakeChannel) Close() error                 { return nil }
@@ -144,10 +159,17 @@ type fakeLease struct {
 	entries map[string]bool // user/conn
 	writes  int
 	fail    error
+	lapsed  bool // as the next Renew will find
 	removed bool
 }
 
-func (l *fakeLease) Renew(context.Context) (bool, error) { return true, nil }
+func (l *fakeLease) Renew(context.Context) (bool, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	there := !l.lapsed
+	l.lapsed = false
+	return there, nil
+}
 
 func (l *fakeLease) Write(_ context.Context, changes []presence.Change) error {
 	l.mu.Lock()

@@ -12,9 +12,10 @@ import (
 )
 
 const (
-	keepRetry   = 200 * time.Millisecond // after a failed renewal
-	keepTimeout = 2 * time.Second        // of one renewal
-	syncsPerSec = 500                    // after a loss
+	keepRetry     = 200 * time.Millisecond // after a failed renewal
+	keepTimeout   = 2 * time.Second        // of one renewal
+	syncsPerSec   = 500                    // after a loss
+	settleTimeout = 5 * time.Second        // of one attempt to settle
 	// syncMargin is how far before the last moment at which the channel was
 	// known to be whole a loss may lie: clocks differ, and records wait.
 	syncMargin = time.Minute
@@ -34,6 +35,7 @@ func (e *Edge) keep(ctx context.Context) {
 	timer := time.NewTimer(presence.RenewEvery)
 	defer timer.Stop()
 	failing := false
+	renewed := time.Now()
 	for {
 		reason := ""
 		select {
@@ -42,8 +44,13 @@ func (e *Edge) keep(ctx context.Context) {
 		case <-timer.C:
 		case reason = <-e.losses:
 		}
-		whole := e.channel.WholeSince()
-		why, err := e.renewKeys(ctx)
+		// What the reader has found whole since it came back says nothing of
+		// what workers did not send to a node without a lease.
+		whole, now := e.channel.WholeSince(), time.Now()
+		if renewed.Before(whole) {
+			whole = renewed
+		}
+		gone, unleased, err := e.renewKeys(ctx)
 		if ctx.Err() != nil {
 			return
 		}
@@ -61,41 +68,37 @@ func (e *Edge) keep(ctx context.Context) {
 		}
 		failing = false
 		timer.Reset(presence.RenewEvery)
-		if why != "" {
-			reason = why
-		}
-		if reason != "" {
-			e.restore(reason, whole)
+		renewed = now
+		switch {
+		case gone:
+			e.restore("the channel was gone", whole, true)
+		case reason != "":
+			e.restore(reason, whole, true)
+		case unleased:
+			e.restore("the lease was gone", whole, false)
 		}
 	}
 }
 
-// renewKeys renews both keys, and says which one was missing.
-func (e *Edge) renewKeys(ctx context.Context) (missing string, err error) {
+// renewKeys renews both keys, and says which of them were missing.
+func (e *Edge) renewKeys(ctx context.Context) (gone, unleased bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, keepTimeout)
 	defer cancel()
-	gone, err := e.channel.Renew(ctx)
-	if err != nil {
-		return "", err
+	if gone, err = e.channel.Renew(ctx); err != nil {
+		return false, false, err
 	}
 	there, err := e.lease.Renew(ctx)
-	switch {
-	case err != nil && gone:
+	if err != nil && gone {
 		e.lost("the channel was gone")
-		return "", err
-	case err != nil:
-		return "", err
-	case gone:
-		return "the channel was gone", nil
-	case !there:
-		return "the lease was gone", nil
 	}
-	return "", nil
+	return gone, !there, err
 }
 
 // restore does what a loss asks for: all presence entries are written again,
-// what is outstanding is published again, and sessions are synchronised.
-func (e *Edge) restore(reason string, whole time.Time) {
+// and sessions are synchronised, since workers pass over a node without a lease.
+// Where results that were sent may be lost, what is outstanding is published
+// again: a lease alone lives shorter than the channel, which then still has them.
+func (e *Edge) restore(reason string, whole time.Time, lost bool) {
 	e.metrics.losses.Inc()
 	conns := e.table.all()
 	e.log.Warn("results may have been lost, synchronising", "reason", reason, "connections", len(conns), "whole", whole)
@@ -106,7 +109,9 @@ func (e *Edge) restore(reason string, whole time.Time) {
 			if c.proof != nil {
 				e.presence.refresh(c)
 			}
-			c.overdue(now, true)
+			if lost {
+				c.overdue(now, true)
+			}
 			c.flush()
 		}
 		c.mu.Unlock()
@@ -131,6 +136,9 @@ func (e *Edge) resync(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case since := <-e.resyncs:
+			if e.settle(ctx) != nil {
+				return
+			}
 			for _, c := range e.table.all() {
 				if !c.loggedIn() {
 					continue
@@ -142,6 +150,26 @@ func (e *Edge) resync(ctx context.Context) {
 			}
 		}
 	}
+}
+
+// settle waits until what is asked for now is what is missing: what the channel
+// holds has been delivered, and users are present again, so that workers push
+// what they commit behind the synchronisation. The error is ctx's.
+func (e *Edge) settle(ctx context.Context) error {
+	for ctx.Err() == nil {
+		attempt, cancel := context.WithTimeout(ctx, settleTimeout)
+		err := e.channel.CatchUp(attempt)
+		if err == nil {
+			err = e.presence.written(attempt)
+		}
+		cancel()
+		if err == nil {
+			break
+		}
+		e.log.Warn("sessions cannot be synchronised yet, trying again", "error", err)
+		pause(ctx, keepRetry)
+	}
+	return ctx.Err()
 }
 
 func (c *conn) loggedIn() bool {

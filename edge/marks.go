@@ -15,8 +15,10 @@ const (
 )
 
 // marks are the seqs that were written to a connection and that the user's
-// delivered cursors have not passed, as far as the edge knows.
+// delivered cursors have not passed, as far as the edge knows; and, beside them,
+// what was written lately.
 type marks struct {
+	seen
 	ranges   []envelope.Range // the one that grew last is near the end
 	fresh    bool             // something was not reported yet
 	reportAt int64            // when to, by Edge.now
@@ -93,6 +95,6 @@ func (c *conn) settleMarks(cursors []envelope.Range) {
 		c.marks.settle(r)
 	}
 	if len(c.marks.ranges) == 0 {
-		c.marks = nil
+		c.marks.ranges, c.marks.fresh = nil, false
 	}
 }

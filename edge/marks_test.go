@@ -66,19 +66,23 @@ func TestReports(t *testing.T) {
 		}
 		h.results(result{Conns: []uint64{s.id}, Cursors: []envelope.Range{seqs(pair, 0, 4)}})
 		s.read()
+		s.conn.mu.Lock()
 		if m := s.marks; m == nil || !slices.Equal(m.ranges, []envelope.Range{seqs(pair, 5, 5)}) {
 			t.Errorf("left %+v", m)
 		}
+		s.conn.mu.Unlock()
 		h.results(result{Conns: []uint64{s.id}, Cursors: []envelope.Range{seqs(pair, 0, 5)}})
 		s.read()
-		if s.marks != nil {
+		s.conn.mu.Lock()
+		if len(s.marks.ranges) > 0 {
 			t.Errorf("left %+v", s.marks)
 		}
-		time.Sleep(2*seenFor + 2*time.Second)
+		s.conn.mu.Unlock()
+		time.Sleep(3*seenFor + 2*time.Second)
 		s.conn.mu.Lock()
 		defer s.conn.mu.Unlock()
-		if s.seen != nil {
-			t.Errorf("an idle connection keeps %+v", s.seen)
+		if s.marks != nil {
+			t.Errorf("an idle connection keeps %+v", s.marks)
 		}
 	})
 }

@@ -28,7 +28,8 @@ type presenceOp struct {
 	there    bool
 	deadline int64 // by Edge.now; 0: set when first tried
 
-	req      *request // nil: nobody waits
+	barrier  chan struct{} // closed when all before is written or given up; then nothing else is set
+	req      *request      // nil: nobody waits
 	proof    *keys.Proof
 	life     time.Duration // of proof
 	confirm  bool
@@ -84,6 +85,18 @@ func (q *presenceQueue) refresh(c *conn) {
 	q.add(&presenceOp{user: c.user(), place: c.place(), there: true})
 }
 
+// written waits until what was asked for so far is written, or given up.
+func (q *presenceQueue) written(ctx context.Context) error {
+	done := make(chan struct{})
+	q.add(&presenceOp{barrier: done})
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 func (q *presenceQueue) take() []*presenceOp {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -131,8 +144,11 @@ func (q *presenceQueue) write(ctx context.Context, e *Edge, ops []*presenceOp) (
 		cancel()
 		if err == nil {
 			for _, op := range ops {
-				if op.req != nil {
+				switch {
+				case op.req != nil:
 					op.conn.bound(op, nil)
+				case op.barrier != nil:
+					close(op.barrier)
 				}
 			}
 			return nil
@@ -162,17 +178,22 @@ func giveUpOverdue(ops []*presenceOp, now int64, err error) []*presenceOp {
 		if now < op.deadline {
 			return false
 		}
-		if op.req != nil {
+		switch {
+		case op.req != nil:
 			op.conn.bound(op, err)
+		case op.barrier != nil:
+			close(op.barrier)
 		}
 		return true
 	})
 }
 
 func changes(ops []*presenceOp) []presence.Change {
-	out := make([]presence.Change, len(ops))
-	for i, op := range ops {
-		out[i] = presence.Change{User: op.user, Conn: op.place, There: op.there}
+	out := make([]presence.Change, 0, len(ops))
+	for _, op := range ops {
+		if op.barrier == nil {
+			out = append(out, presence.Change{User: op.user, Conn: op.place, There: op.there})
+		}
 	}
 	return out
 }

@@ -60,7 +60,7 @@ func (e *Edge) reportProduced(rec *queue.Record, err error) {
 	c := rec.Data.(*conn)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.state == open && c.marks != nil {
+	if c.state == open && c.marks != nil && len(c.marks.ranges) > 0 {
 		c.marks.fresh = true
 		c.marks.reportAt = e.now() + e.cfg.ReportEvery.Milliseconds()
 	}

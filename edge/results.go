@@ -83,7 +83,7 @@ func (c *conn) reply(r *channel.Result) {
 		if req.typ == protocol.Logout && c.proof != nil {
 			req.binding = true
 			c.edge.presence.unbind(c, req, r)
-			c.proof, c.marks, c.seen, c.confirm, c.caughtUp = nil, nil, nil, false, false
+			c.proof, c.marks, c.confirm, c.caughtUp = nil, nil, false, false
 			c.logouts++
 			c.loggedOut = c.edge.now()
 			return
@@ -145,7 +145,7 @@ func (c *conn) bound(op *presenceOp, err error) {
 	case op.there:
 		if old := c.user(); old != 0 && old != op.user { // workers do not allow it
 			c.edge.presence.remove(old, op.place)
-			c.marks, c.seen, c.caughtUp = nil, nil, false
+			c.marks, c.caughtUp = nil, false
 		}
 		c.prove(op.proof, op.life)
 		c.confirm = op.confirm

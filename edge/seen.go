@@ -22,33 +22,34 @@ type seen struct {
 
 // remember notes what the client is shown.
 func (c *conn) remember(ranges []envelope.Range) {
-	if c.seen == nil {
-		c.seen = &seen{turnAt: c.edge.now() + seenFor.Milliseconds()}
+	if c.marks == nil {
+		c.marks = &marks{}
+	}
+	s := &c.marks.seen
+	if s.recent == nil {
+		s.turnAt = c.edge.now() + seenFor.Milliseconds()
 	}
 	for _, r := range ranges {
-		c.seen.recent = addRange(c.seen.recent, r)
+		s.recent = addRange(s.recent, r)
 	}
 }
 
 // forget lets go of what has had its time. A process that was stopped for long
 // forgets half of it at once, and the rest no sooner than later.
 func (c *conn) forget(now int64) {
-	s := c.seen
-	if s == nil || now < s.turnAt {
+	m := c.marks
+	if m == nil || now < m.turnAt {
 		return
 	}
-	if s.older, s.recent = s.recent, nil; s.older == nil {
-		c.seen = nil
-		return
+	m.older, m.recent = m.recent, nil
+	m.turnAt = now + seenFor.Milliseconds()
+	if m.older == nil && len(m.ranges) == 0 {
+		c.marks = nil
 	}
-	s.turnAt = now + seenFor.Milliseconds()
 }
 
 // has reports whether all of a range was shown.
 func (s *seen) has(r envelope.Range) bool {
-	if s == nil {
-		return false
-	}
 	for _, list := range [2][]envelope.Range{s.recent, s.older} {
 		for i := len(list) - 1; i >= 0; i-- {
 			if x := &list[i]; x.Conversation == r.Conversation && x.From <= r.From && r.To <= x.To {
@@ -63,11 +64,11 @@ func (s *seen) has(r envelope.Range) bool {
 // connection. Lines are others' messages, with the seqs of ranges in order; it
 // takes them whole where they are not.
 func (c *conn) unseen(lines []byte, ranges []envelope.Range) ([]byte, []envelope.Range) {
-	if c.seen == nil || len(ranges) == 0 {
+	if c.marks == nil || len(ranges) == 0 {
 		return lines, ranges
 	}
 	if len(ranges) == 1 && ranges[0].From == ranges[0].To {
-		if c.seen.has(ranges[0]) {
+		if c.marks.has(ranges[0]) {
 			c.edge.metrics.drops[Shown].Inc()
 			return nil, nil
 		}
@@ -86,7 +87,7 @@ func (c *conn) unseen(lines []byte, ranges []envelope.Range) ([]byte, []envelope
 		for seq := r.From; seq <= r.To; seq++ {
 			end := bytes.IndexByte(lines, '\n') + 1
 			one := envelope.Range{Conversation: r.Conversation, From: seq, To: seq}
-			if c.seen.has(one) {
+			if c.marks.has(one) {
 				c.edge.metrics.drops[Shown].Inc()
 			} else {
 				left = append(left, lines[:end]...)

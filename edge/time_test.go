@@ -2,12 +2,14 @@ package edge
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"sponge/pkg/channel"
 	"sponge/pkg/envelope"
+	"sponge/pkg/keys"
 	"sponge/pkg/presence"
 	"sponge/pkg/protocol"
 	"sponge/pkg/queue"
@@ -261,6 +263,144 @@ func TestRecoversFromALoss(t *testing.T) {
 			t.Errorf("to a stranger: %s", got)
 		}
 	})
+}
+
+// TestLapsedLease: a node that was stopped, or cut from Redis, for longer than
+// its lease but not its channel reads the channel to its end before it asks for
+// what was not sent, and asks for nothing that is outstanding.
+func TestLapsedLease(t *testing.T) {
+	bubble(t, func(c *Config) {
+		c.ReportEvery, c.RepublishAfter, c.AnswerTimeout = time.Hour, 2*time.Minute, time.Hour
+	}, func(h *harness) {
+		pair := protocol.Pair(6, 8)
+		s := h.connect()
+		s.login(h, 6, 10*time.Hour)
+		s.send(chat(9, "a"))
+		first := h.next()
+		h.results(message(s, 8, pair, 1))
+		s.read()
+
+		cut := time.Now()
+		h.chann.mu.Lock()
+		h.chann.renewed = func() (bool, error) { return false, errors.New("Redis is away") }
+		h.chann.mu.Unlock()
+		time.Sleep(40 * time.Second)
+		h.lease.mu.Lock()
+		h.lease.lapsed = true
+		clear(h.lease.entries)
+		h.lease.mu.Unlock()
+		behind := make(chan struct{})
+		h.chann.mu.Lock()
+		h.chann.renewed, h.chann.behind = nil, behind
+		h.chann.mu.Unlock()
+		time.Sleep(8 * time.Second)
+		h.silent()
+		h.results(message(s, 8, pair, 2), message(s, 8, pair, 3))
+		expectIn(t, s.read(), `"seq":2}`, `"seq":3}`)
+		h.lease.breakDown(errors.New("Redis is away"))
+		close(behind)
+		time.Sleep(4 * time.Second)
+		h.silent() // the user is not present yet
+		h.lease.breakDown(nil)
+		time.Sleep(2 * time.Second)
+		sync := h.next()
+		if sync.env.Kind != envelope.Sync || !slices.Equal(sync.env.Ranges, []envelope.Range{seqs(pair, 1, 3)}) {
+			t.Errorf("published %+v", sync.env)
+		}
+		if since := time.UnixMilli(sync.env.Since); since.After(cut.Add(-syncMargin)) || since.Before(cut.Add(-2*syncMargin)) {
+			t.Errorf("the sync has since %v, the node was cut at %v", since, cut)
+		}
+		if !h.lease.has(6, s.id) {
+			t.Error("the presence entry was not written again")
+		}
+		h.silent()
+		h.answer(first)
+		expectIn(t, s.read(), `"id":"a"`)
+	})
+}
+
+// TestSynchronisationAfterCatchingUp: to a client that has fetched everything,
+// whatever it has not seen is missing, whatever its senders' clocks say.
+func TestSynchronisationAfterCatchingUp(t *testing.T) {
+	bubble(t, func(c *Config) { c.ReportEvery = time.Hour }, func(h *harness) {
+		loss := func() *published {
+			h.edge.lost("a test")
+			time.Sleep(time.Second)
+			return h.next()
+		}
+		caughtUp := func(r *result) { r.CaughtUp = true }
+		s := h.connect()
+		s.login(h, 6, time.Hour)
+		if p := loss(); p.env.Since == 0 {
+			t.Error("nothing was fetched, but all is asked for")
+		}
+		s.send(`{"msgType":14}`)
+		h.answer(h.next())
+		s.read()
+		if p := loss(); p.env.Since == 0 {
+			t.Error("there is more, but all is asked for")
+		}
+		s.send(`{"msgType":14}`)
+		h.answer(h.next(), caughtUp)
+		s.read()
+		if p := loss(); p.env.Kind != envelope.Sync || p.env.Since != 0 {
+			t.Errorf("asked for what came since %d", p.env.Since)
+		}
+		s.send(`{"msgType":3}`)
+		h.answer(h.next(), func(r *result) { r.Session = channel.SessionEnded })
+		s.read()
+		s.login(h, 6, time.Hour)
+		if p := loss(); p.env.Since == 0 {
+			t.Error("after another login, all is asked for")
+		}
+
+		other := h.connect()
+		other.send(`{"msgType":1,"USERID":7,"password":"x"}`)
+		h.answer(h.next(), caughtUp, func(r *result) { r.Session, r.Proof = channel.SessionBound, h.prove(7, other.id, time.Hour) })
+		other.read()
+		h.edge.lost("a test")
+		time.Sleep(time.Second)
+		for range 2 {
+			if p := h.next(); (p.env.Conn == other.id) != (p.env.Since == 0) {
+				t.Errorf("connection %d asked for what came since %d", p.env.Conn, p.env.Since)
+			}
+		}
+	})
+}
+
+// TestAnotherClock: when a proof wants renewal is counted from its arrival. By
+// the workers' clock it may seem to have ended, or to hold for hours.
+func TestAnotherClock(t *testing.T) {
+	const life = 30 * time.Minute
+	for _, ahead := range []time.Duration{-time.Hour, time.Hour} {
+		t.Run(ahead.String(), func(t *testing.T) {
+			bubble(t, nil, func(h *harness) {
+				s := h.connect()
+				s.send(`{"msgType":1,"USERID":6,"password":"x"}`)
+				_, session := keys.NewToken()
+				prove := func(r *result) {
+					r.Session, r.Life = channel.SessionBound, life
+					r.Proof = h.key.Prove(6, session, h.edge.Node(), s.id, time.Now().Add(ahead+life))
+				}
+				h.answer(h.next(), prove)
+				s.read()
+				for range 3 {
+					time.Sleep(life/2 - time.Second)
+					h.silent()
+					time.Sleep(2 * time.Second)
+					p := h.next()
+					if p.env.Kind != envelope.Renew {
+						t.Fatalf("published %+v", p.env)
+					}
+					h.silent()
+					r := result{Conns: []uint64{s.id}}
+					prove(&r)
+					h.results(r)
+					s.read()
+				}
+			})
+		})
+	}
 }
 
 func TestSlowConsumerIsGivenUp(t *testing.T) {

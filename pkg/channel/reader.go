@@ -51,9 +51,11 @@ type Reader struct {
 
 	// mu guards the following.
 	mu    sync.Mutex
-	last  uint64    // the number in the last id that was read, or skipped
-	whole time.Time // when nothing had been lost yet
-	runID string    // of the Redis server, empty where it does not tell
+	last  uint64        // the number in the last id that was read, or skipped
+	taken uint64        // the number up to which Read has been called
+	moved chan struct{} // closed when taken moves; nil when nobody waits
+	whole time.Time     // when nothing had been lost yet
+	runID string        // of the Redis server, empty where it does not tell
 }
 
 // NewReader makes a reader. It connects on demand.
@@ -95,7 +97,7 @@ func (r *Reader) ensure(ctx context.Context) (made bool, err error) {
 	}
 	if n == 1 {
 		r.mu.Lock()
-		r.last = 0
+		r.last, r.taken = 0, 0
 		r.mu.Unlock()
 	}
 	return n == 1, nil
@@ -138,6 +140,7 @@ func (r *Reader) Run(ctx context.Context) {
 		default:
 			r.deliver(last, streams[0].Messages)
 			r.cfg.Read()
+			r.tookAll()
 			if now := time.Now(); now.Sub(trimmed) >= trimEvery {
 				trimmed = now
 				id := "0-" + strconv.FormatUint(r.position(), 10)
@@ -151,8 +154,8 @@ func (r *Reader) Run(ctx context.Context) {
 }
 
 // deliver hands entries over, and notices the numbers that do not follow.
-func (r *Reader) deliver(last uint64, messages []redis.XMessage) {
-	gap := false
+func (r *Reader) deliver(from uint64, messages []redis.XMessage) {
+	last, gap := from, false
 	for _, m := range messages {
 		n, ok := number(m.ID)
 		gap = gap || !ok || n != last+1
@@ -164,13 +167,59 @@ func (r *Reader) deliver(last uint64, messages []redis.XMessage) {
 		}
 	}
 	r.mu.Lock()
-	r.last = last
+	if r.last == from { // else the stream was made anew meanwhile
+		r.last = last
+	}
 	if !gap {
 		r.whole = time.Now()
 	}
 	r.mu.Unlock()
 	if gap {
 		r.cfg.Lost("numbers do not follow")
+	}
+}
+
+// tookAll notes that all that was read has been handed over, Read included.
+func (r *Reader) tookAll() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.taken = r.last
+	if r.moved != nil {
+		close(r.moved)
+		r.moved = nil
+	}
+}
+
+// CatchUp waits until everything that the stream holds by now has been handed
+// over, Read included. An error says that this cannot be known.
+func (r *Reader) CatchUp(ctx context.Context) error {
+	newest, err := r.client.XRevRangeN(ctx, r.key, "+", "-", 1).Result()
+	if err != nil {
+		return fmt.Errorf("ask how far the channel goes: %w", err)
+	}
+	if len(newest) == 0 {
+		return nil // trimmed behind what was read, or gone, which Renew tells
+	}
+	end, ok := number(newest[0].ID)
+	if !ok {
+		return fmt.Errorf("ask how far the channel goes: unexpected id %q", newest[0].ID)
+	}
+	for {
+		r.mu.Lock()
+		if r.taken >= end {
+			r.mu.Unlock()
+			return nil
+		}
+		if r.moved == nil {
+			r.moved = make(chan struct{})
+		}
+		moved := r.moved
+		r.mu.Unlock()
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 }
 
@@ -227,6 +276,7 @@ func (r *Reader) connected(ctx context.Context, conn *redis.Conn) error {
 		if n, ok := number(info.LastGeneratedID); ok {
 			r.mu.Lock()
 			r.last = min(r.last, n)
+			r.taken = min(r.taken, n)
 			r.mu.Unlock()
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -154,6 +155,54 @@ func TestReaderReadsOnAfterACut(t *testing.T) {
 	add(t, client, "0-*", "two")
 	l.await(t, "the second entry", got("one", "two"))
 	l.await(t, "no loss", func(_, losses []string) bool { return len(losses) == 0 })
+}
+
+// TestCatchUp: what the stream held is with the listener, flushed, when CatchUp
+// returns.
+func TestCatchUp(t *testing.T) {
+	t.Parallel()
+	_, opts := startRedis(t)
+	var delivered, flushed atomic.Int64
+	r := channel.NewReader(channel.ReaderConfig{
+		Redis: opts, Namespace: "ns.", Node: "a:1", Lost: func(reason string) { t.Errorf("lost: %s", reason) },
+		Entry: func([]byte) { delivered.Add(1) },
+		Read:  func() { flushed.Store(delivered.Load()) },
+	})
+	defer r.Close()
+	if err := r.Create(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	client := redis.NewClient(opts)
+	defer client.Close()
+	const n = 200 // more than one read takes
+	for range n {
+		add(t, client, "0-*", "x")
+	}
+	bounded, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	if err := r.CatchUp(bounded); err == nil {
+		t.Error("caught up without reading")
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer stop()
+	wg.Go(func() { r.Run(ctx) })
+	patient, cancelPatient := context.WithTimeout(t.Context(), patience)
+	defer cancelPatient()
+	if err := r.CatchUp(patient); err != nil || flushed.Load() != n {
+		t.Errorf("%d entries are there, %v; want %d", flushed.Load(), err, n)
+	}
+	if err := client.FlushAll(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if gone, err := r.Renew(t.Context()); !gone || err != nil {
+		t.Fatalf("Renew: %v, %v", gone, err)
+	}
+	add(t, client, "0-*", "x")
+	if err := r.CatchUp(patient); err != nil || flushed.Load() != n+1 {
+		t.Errorf("%d entries are there, %v; want %d", flushed.Load(), err, n+1)
+	}
 }
 
 func TestReaderMakesALostStreamAgain(t *testing.T) {
