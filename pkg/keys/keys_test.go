@@ -111,30 +111,35 @@ func TestProof(t *testing.T) {
 		node string
 		conn uint64
 		now  time.Time
-		ok   bool
+		ok   bool // signed
+		over bool
 	}{
-		{"long before", k, "edge:0a1b2c", 7, expiry.Add(-time.Hour), true},
-		{"at the expiry", k, "edge:0a1b2c", 7, expiry, true},
-		{"just behind it", k, "edge:0a1b2c", 7, expiry.Add(1), false},
-		{"another start of the node", k, "edge:0a1b2d", 7, expiry, false},
-		{"no node", k, "", 7, expiry, false},
-		{"another connection", k, "edge:0a1b2c", 8, expiry, false},
-		{"another key", worker(t, 2), "edge:0a1b2c", 7, expiry, false},
+		{"long before", k, "edge:0a1b2c", 7, expiry.Add(-time.Hour), true, false},
+		{"at the expiry", k, "edge:0a1b2c", 7, expiry, true, false},
+		{"by a clock that is ahead", k, "edge:0a1b2c", 7, expiry.Add(keys.ClockLeeway), true, false},
+		{"behind any clock's", k, "edge:0a1b2c", 7, expiry.Add(keys.ClockLeeway + 1), true, true},
+		{"another start of the node", k, "edge:0a1b2d", 7, expiry, false, false},
+		{"no node", k, "", 7, expiry, false, false},
+		{"another connection", k, "edge:0a1b2c", 8, expiry, false, false},
+		{"another key", worker(t, 2), "edge:0a1b2c", 7, expiry, false, false},
 	} {
-		if err := tt.key.Check(p, tt.node, tt.conn, tt.now); (err == nil) != tt.ok || err != nil && !errors.Is(err, keys.ErrProof) {
+		if err := tt.key.Check(p, tt.node, tt.conn); (err == nil) != tt.ok || err != nil && !errors.Is(err, keys.ErrProof) {
 			t.Errorf("%s: %v, want it to hold: %t", tt.name, err, tt.ok)
+		}
+		if got := p.Expired(tt.now); got != tt.over {
+			t.Errorf("%s: expired %t", tt.name, got)
 		}
 	}
 	for i := range p {
 		for bit := range 8 {
 			altered := *p
 			altered[i] ^= 1 << bit
-			if err := k.Check(&altered, "edge:0a1b2c", 7, expiry.Add(-time.Hour)); !errors.Is(err, keys.ErrProof) {
+			if err := k.Check(&altered, "edge:0a1b2c", 7); !errors.Is(err, keys.ErrProof) {
 				t.Errorf("bit %d of byte %d altered: %v, want ErrProof", bit, i, err)
 			}
 		}
 	}
-	if err := k.Check(new(keys.Proof), "", 0, time.Time{}); !errors.Is(err, keys.ErrProof) {
+	if err := k.Check(new(keys.Proof), "", 0); !errors.Is(err, keys.ErrProof) {
 		t.Errorf("a proof of zeros: %v, want ErrProof", err)
 	}
 }
@@ -146,7 +151,7 @@ func TestProofKeepsAnyUser(t *testing.T) {
 		user, conn := rapid.Int64Min(1).Draw(t, "user"), rapid.Uint64().Draw(t, "conn")
 		node := rapid.String().Draw(t, "node")
 		p := k.Prove(user, keys.SessionID{1}, node, conn, time.Unix(1703078264, 0))
-		if err := k.Check(p, node, conn, time.Unix(0, 0)); err != nil || p.User() != user {
+		if err := k.Check(p, node, conn); err != nil || p.User() != user {
 			t.Fatalf("user %d, %v", p.User(), err)
 		}
 	})

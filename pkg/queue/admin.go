@@ -23,8 +23,12 @@ func CreateTopics(ctx context.Context, brokers []string, topics []TopicSpec) err
 	defer transport.CloseIdleConnections()
 	client := kafka.Client{Addr: brokerAddr(brokers), Transport: transport, Timeout: 15 * time.Second}
 	req := kafka.CreateTopicsRequest{}
+	// Brokers refuse records from a clock that is an hour ahead of theirs, unless
+	// they write the time themselves.
+	byBroker := []kafka.ConfigEntry{{ConfigName: "message.timestamp.type", ConfigValue: "LogAppendTime"}}
 	for _, t := range topics {
-		req.Topics = append(req.Topics, kafka.TopicConfig{Topic: t.Name, NumPartitions: t.Partitions, ReplicationFactor: t.Replication})
+		req.Topics = append(req.Topics, kafka.TopicConfig{Topic: t.Name, NumPartitions: t.Partitions, ReplicationFactor: t.Replication,
+			ConfigEntries: byBroker})
 	}
 	res, err := client.CreateTopics(ctx, &req)
 	if err != nil {
