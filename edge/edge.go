@@ -75,6 +75,7 @@ type channelReader interface {
 type presenceWriter interface {
 	Renew(ctx context.Context) (there bool, err error)
 	Write(ctx context.Context, changes []presence.Change) error
+	Sweep(ctx context.Context, users []int64) error
 	Remove(ctx context.Context) error
 }
 

@@ -161,6 +161,7 @@ type fakeLease struct {
 	fail    error
 	lapsed  bool // as the next Renew will find
 	removed bool
+	swept   []int64
 }
 
 func (l *fakeLease) Renew(context.Context) (bool, error) {
@@ -187,6 +188,13 @@ func (l *fakeLease) Write(_ context.Context, changes []presence.Change) error {
 		}
 	}
 	return nil
+}
+
+func (l *fakeLease) Sweep(_ context.Context, users []int64) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.swept = append(l.swept, users...)
+	return l.fail
 }
 
 func (l *fakeLease) Remove(context.Context) error {

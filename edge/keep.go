@@ -107,7 +107,7 @@ func (e *Edge) restore(reason string, whole time.Time, lost bool) {
 		c.mu.Lock()
 		if c.state == open {
 			if c.proof != nil {
-				e.presence.refresh(c)
+				e.presence.refresh(c, false)
 			}
 			if lost {
 				c.overdue(now, true)

@@ -26,6 +26,7 @@ type presenceOp struct {
 	conn     *conn // of req
 	place    uint64
 	there    bool
+	sweep    bool  // afterwards, the user's entries of dead nodes go
 	deadline int64 // by Edge.now; 0: set when first tried
 
 	barrier  chan struct{} // closed when all before is written or given up; then nothing else is set
@@ -80,9 +81,10 @@ func (q *presenceQueue) remove(user int64, place uint64) {
 // gone removes the entry of a connection that is being closed.
 func (q *presenceQueue) gone(c *conn) { q.remove(c.user(), c.place()) }
 
-// refresh writes the entry of a connection again.
-func (q *presenceQueue) refresh(c *conn) {
-	q.add(&presenceOp{user: c.user(), place: c.place(), there: true})
+// refresh writes the entry of a connection again, at its time or because it may
+// be gone. The former is seldom, and the time to sweep.
+func (q *presenceQueue) refresh(c *conn, sweep bool) {
+	q.add(&presenceOp{user: c.user(), place: c.place(), there: true, sweep: sweep})
 }
 
 // written waits until what was asked for so far is written, or given up.
@@ -143,14 +145,18 @@ func (q *presenceQueue) write(ctx context.Context, e *Edge, ops []*presenceOp) (
 		err := e.lease.Write(bounded, changes(ops))
 		cancel()
 		if err == nil {
+			var sweep []int64
 			for _, op := range ops {
 				switch {
 				case op.req != nil:
 					op.conn.bound(op, nil)
 				case op.barrier != nil:
 					close(op.barrier)
+				case op.sweep:
+					sweep = append(sweep, op.user)
 				}
 			}
+			q.sweep(ctx, e, sweep)
 			return nil
 		}
 		if ctx.Err() != nil {
@@ -167,6 +173,18 @@ func (q *presenceQueue) write(ctx context.Context, e *Edge, ops []*presenceOp) (
 		}
 	}
 	return nil
+}
+
+// sweep removes what dead nodes have left, if that can be done at once.
+func (q *presenceQueue) sweep(ctx context.Context, e *Edge, users []int64) {
+	if len(users) == 0 {
+		return
+	}
+	bounded, cancel := context.WithTimeout(ctx, presenceTimeout)
+	defer cancel()
+	if err := e.lease.Sweep(bounded, users); err != nil && ctx.Err() == nil {
+		e.log.Warn("presence cannot be swept, the next time will do", "error", err)
+	}
 }
 
 // giveUpOverdue finishes, without success, what has waited for too long.

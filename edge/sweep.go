@@ -67,7 +67,7 @@ func (c *conn) visit(now int64) {
 	c.forget(now)
 	if c.proof != nil && now >= c.refreshAt {
 		c.refreshAt = now + presence.Refresh.Milliseconds()
-		c.edge.presence.refresh(c)
+		c.edge.presence.refresh(c, true)
 	}
 	c.flush()
 }

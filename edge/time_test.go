@@ -212,6 +212,11 @@ func TestPresenceIsRefreshed(t *testing.T) {
 		if !h.lease.has(6, s.id) {
 			t.Error("the entry was not written again")
 		}
+		h.lease.mu.Lock()
+		defer h.lease.mu.Unlock()
+		if !slices.Equal(h.lease.swept, []int64{6}) {
+			t.Errorf("swept the entries of %v", h.lease.swept)
+		}
 	})
 }
 

@@ -7,12 +7,14 @@
 //
 // and under each user a hash with a field for each connection,
 //
-//	sponge:user:<user>   {<node>/<connection>: ""}, expires after EntryTime
+//	sponge:user:<user>   {<node>/<connection>: <leases>}, expires after EntryTime
 //
-// where <node> is the edge's name and its start nonce. Entries of nodes
-// without a lease count for nothing. Edges write their entries again well
-// before EntryTime, so entries of dead nodes go by themselves, and at once
-// when Redis has come back empty.
+// where <node> is the edge's name and its start nonce, and <leases> how many
+// leases it has had. Entries of nodes without a lease count for nothing. Edges
+// write their entries again well before EntryTime, and at once when their lease
+// had lapsed or Redis has come back empty. So entries of dead nodes go by
+// themselves, but for users who are always present elsewhere: whoever writes an
+// entry again sweeps those.
 //
 // It must not know frames or sockets.
 package presence

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -22,6 +23,7 @@ type Writer struct {
 	redis     redis.UniversalClient
 	namespace string
 	node      string
+	leases    atomic.Int64 // how many it has had
 }
 
 // NewWriter writes for one node, name:nonce.
@@ -37,6 +39,7 @@ func (w *Writer) Renew(ctx context.Context) (there bool, err error) {
 	case err == nil:
 		return true, nil
 	case errors.Is(err, redis.Nil):
+		w.leases.Add(1)
 		return false, nil
 	}
 	return false, fmt.Errorf("renew the lease: %w", err)
@@ -48,11 +51,12 @@ func (w *Writer) Write(ctx context.Context, changes []Change) error {
 	if len(changes) == 0 {
 		return nil
 	}
+	leases := w.leases.Load()
 	_, err := w.redis.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for _, c := range changes {
 			key, field := UserKey(w.namespace, c.User), Place{w.node, c.Conn}.Field()
 			if c.There {
-				p.HSet(ctx, key, field, "")
+				p.HSet(ctx, key, field, leases)
 				p.Expire(ctx, key, EntryTime)
 			} else {
 				p.HDel(ctx, key, field)
@@ -62,6 +66,56 @@ func (w *Writer) Write(ctx context.Context, changes []Change) error {
 	})
 	if err != nil {
 		return fmt.Errorf("write presence: %w", err)
+	}
+	return nil
+}
+
+// removeUnchanged removes an entry that says what it said when it was read: a
+// node that was only stopped for a while, and has another lease since, writes
+// its entries anew.
+const removeUnchanged = `if redis.call("HGET", KEYS[1], ARGV[1]) == ARGV[2] then return redis.call("HDEL", KEYS[1], ARGV[1]) end return 0`
+
+// Sweep removes the users' entries of nodes that have no lease. An error leaves
+// some of them.
+func (w *Writer) Sweep(ctx context.Context, users []int64) error {
+	if len(users) == 0 {
+		return nil
+	}
+	read := make([]*redis.MapStringStringCmd, len(users))
+	if _, err := w.redis.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for i, user := range users {
+			read[i] = p.HGetAll(ctx, UserKey(w.namespace, user))
+		}
+		return nil
+	}); err != nil {
+		return fmt.Errorf("sweep presence: read entries: %w", err)
+	}
+	// Leases are asked for behind the entries: see removeUnchanged.
+	leases := map[string]*redis.IntCmd{}
+	if _, err := w.redis.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for _, entries := range read {
+			for field := range entries.Val() {
+				if place, ok := parseField(field); ok && place.Node != w.node && leases[place.Node] == nil {
+					leases[place.Node] = p.Exists(ctx, NodeKey(w.namespace, place.Node))
+				}
+			}
+		}
+		return nil
+	}); err != nil {
+		return fmt.Errorf("sweep presence: read leases: %w", err)
+	}
+	if _, err := w.redis.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for i, entries := range read {
+			for field, said := range entries.Val() {
+				place, _ := parseField(field)
+				if lease := leases[place.Node]; lease != nil && lease.Val() == 0 {
+					p.Eval(ctx, removeUnchanged, []string{UserKey(w.namespace, users[i])}, field, said)
+				}
+			}
+		}
+		return nil
+	}); err != nil {
+		return fmt.Errorf("sweep presence: remove entries: %w", err)
 	}
 	return nil
 }

@@ -82,6 +82,80 @@ func TestWriterAndReader(t *testing.T) {
 	}
 }
 
+// hook runs a function before the script that removes entries.
+type hook struct{ before func() }
+
+func (hook) DialHook(next redis.DialHook) redis.DialHook          { return next }
+func (hook) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
+func (h hook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		if len(cmds) > 0 && cmds[0].Name() == "eval" {
+			h.before()
+		}
+		return next(ctx, cmds)
+	}
+}
+
+func TestSweep(t *testing.T) {
+	t.Parallel()
+	server, err := local.StartRedis(t.Context(), local.Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { server.Stop(context.Background()) })
+	opts, err := redis.ParseURL(server.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := redis.NewClient(opts)
+	t.Cleanup(func() { client.Close() })
+	ctx := t.Context()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	renew := func(w *presence.Writer) {
+		t.Helper()
+		_, err := w.Renew(ctx)
+		must(err)
+	}
+	fields := func(user int64) []string {
+		t.Helper()
+		out, err := client.HKeys(ctx, presence.UserKey("ns.", user)).Result()
+		must(err)
+		slices.Sort(out)
+		return out
+	}
+	mine, dead, living := presence.NewWriter(client, "ns.", "a:1"), presence.NewWriter(client, "ns.", "b:1"), presence.NewWriter(client, "ns.", "c:1")
+	for i, w := range []*presence.Writer{mine, dead, living} {
+		renew(w)
+		must(w.Write(ctx, []presence.Change{{User: 6, Conn: uint64(i), There: true}, {User: 7, Conn: uint64(i), There: true}}))
+	}
+	must(mine.Sweep(ctx, nil))
+	must(mine.Sweep(ctx, []int64{6, 7, 8}))
+	if got, want := fields(6), []string{"a:1/0", "b:1/1", "c:1/2"}; !slices.Equal(got, want) {
+		t.Errorf("while all live: %v, want %v", got, want)
+	}
+	must(dead.Remove(ctx))
+	must(mine.Remove(ctx)) // one's own lease may lapse: that is for its keeper to notice
+	must(mine.Sweep(ctx, []int64{6, 8}))
+	if got, want := fields(6), []string{"a:1/0", "c:1/2"}; !slices.Equal(got, want) {
+		t.Errorf("swept: %v, want %v", got, want)
+	}
+
+	// A node that was only stopped comes back while its entries are swept.
+	client.AddHook(hook{func() {
+		renew(dead)
+		must(dead.Write(ctx, []presence.Change{{User: 7, Conn: 1, There: true}}))
+	}})
+	must(mine.Sweep(ctx, []int64{7}))
+	if got, want := fields(7), []string{"a:1/0", "b:1/1", "c:1/2"}; !slices.Equal(got, want) {
+		t.Errorf("of a node that came back: %v, want %v", got, want)
+	}
+}
+
 func TestWriterFails(t *testing.T) {
 	t.Parallel()
 	client := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1", MaxRetries: -1, DialTimeout: time.Second})
@@ -92,6 +166,9 @@ func TestWriterFails(t *testing.T) {
 	}
 	if err := w.Write(t.Context(), []presence.Change{{User: 1, Conn: 1}}); err == nil {
 		t.Error("Write succeeds without Redis")
+	}
+	if err := w.Sweep(t.Context(), []int64{1}); err == nil {
+		t.Error("Sweep succeeds without Redis")
 	}
 	if err := w.Remove(t.Context()); err == nil {
 		t.Error("Remove succeeds without Redis")
