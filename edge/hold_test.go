@@ -214,6 +214,32 @@ func TestSynchronisationBesidePushes(t *testing.T) {
 	})
 }
 
+// TestWhatWasShownIsKnownForAWhile: for seenFor at least, however long the
+// connection is in use, and not for ever.
+func TestWhatWasShownIsKnownForAWhile(t *testing.T) {
+	bubble(t, func(c *Config) { c.ReportEvery = time.Hour }, func(h *harness) {
+		pair := protocol.Pair(6, 8)
+		s := h.connect()
+		s.login(h, 6, 10*time.Hour)
+		for seq := int64(1); seq < 20; seq++ {
+			h.results(message(s, 8, pair, seq))
+			expectIn(t, s.read(), fmt.Sprintf(`"seq":%d}`, seq))
+			time.Sleep(seenFor - time.Second)
+			h.results(message(s, 8, pair, seq))
+			if got := s.read(); got != "" {
+				t.Errorf("again: %s", got)
+			}
+		}
+		h.results(message(s, 8, pair, 1))
+		expectIn(t, s.read(), `"seq":1}`)
+		s.conn.mu.Lock()
+		defer s.conn.mu.Unlock()
+		if n := len(s.marks.recent) + len(s.marks.older); n > 3 {
+			t.Errorf("%d ranges are kept", n)
+		}
+	})
+}
+
 // TestNothingIsRememberedForAnotherUser: who logs in after a logout has seen
 // nothing.
 func TestNothingIsRememberedForAnotherUser(t *testing.T) {
