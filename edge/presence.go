@@ -26,6 +26,7 @@ type presenceOp struct {
 	conn     *conn // of req
 	place    uint64
 	there    bool
+	back     bool  // not there, and expected back
 	sweep    bool  // afterwards, the user's entries of dead nodes go
 	deadline int64 // by Edge.now; 0: set when first tried
 
@@ -78,8 +79,11 @@ func (q *presenceQueue) remove(user int64, place uint64) {
 	q.add(&presenceOp{user: user, place: place})
 }
 
-// gone removes the entry of a connection that is being closed.
-func (q *presenceQueue) gone(c *conn) { q.remove(c.user(), c.place()) }
+// gone removes the entry of a connection that is being closed. Whom a restart
+// sends away is expected back, also one who leaves by himself when told.
+func (q *presenceQueue) gone(c *conn) {
+	q.add(&presenceOp{user: c.user(), place: c.place(), back: c.reason == Draining || c.noticed && c.edge.draining.Load()})
+}
 
 // refresh writes the entry of a connection again, at its time or because it may
 // be gone. The former is seldom, and the time to sweep.
@@ -210,7 +214,7 @@ func changes(ops []*presenceOp) []presence.Change {
 	out := make([]presence.Change, 0, len(ops))
 	for _, op := range ops {
 		if op.barrier == nil {
-			out = append(out, presence.Change{User: op.user, Conn: op.place, There: op.there})
+			out = append(out, presence.Change{User: op.user, Conn: op.place, There: op.there, Back: op.back})
 		}
 	}
 	return out

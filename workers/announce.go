@@ -218,7 +218,7 @@ func (a *announcer) announce(ctx context.Context, j *job) error {
 	if err != nil {
 		return err
 	}
-	where, err := a.places(ctx, j, members)
+	where, err := a.lookUp(ctx, j, members)
 	if err != nil {
 		return err
 	}
@@ -286,13 +286,23 @@ func (a *announcer) group(ctx context.Context, group int64) ([]member, error) {
 	return out, rows.Err()
 }
 
-// places looks up everyone whom the job concerns, in one round trip.
-func (a *announcer) places(ctx context.Context, j *job, members map[protocol.Conversation][]member) (map[int64][]presence.Place, error) {
+// whereabouts are where users are, and of whom it was asked, who is expected
+// back.
+type whereabouts struct {
+	places map[int64][]presence.Place
+	back   map[int64]bool
+}
+
+func (w *whereabouts) online(user int64) bool { return len(w.places[user]) > 0 || w.back[user] }
+
+// lookUp finds everyone whom the job concerns, in one round trip; and who is
+// not there, and asked for, in another.
+func (a *announcer) lookUp(ctx context.Context, j *job, members map[protocol.Conversation][]member) (*whereabouts, error) {
 	var users []int64
-	out := map[int64][]presence.Place{}
+	out := &whereabouts{places: map[int64][]presence.Place{}}
 	ask := func(u int64) {
-		if _, ok := out[u]; !ok {
-			out[u] = nil
+		if _, ok := out.places[u]; !ok {
+			out.places[u] = nil
 			users = append(users, u)
 		}
 	}
@@ -311,7 +321,18 @@ func (a *announcer) places(ctx context.Context, j *job, members map[protocol.Con
 		return nil, fmt.Errorf("look up presence: %w", err)
 	}
 	for i, u := range users {
-		out[u] = found[i]
+		out.places[u] = found[i]
+	}
+	var away []int64
+	for i := range j.outcomes {
+		for _, u := range j.outcomes[i].Ask {
+			if len(out.places[u]) == 0 {
+				away = append(away, u)
+			}
+		}
+	}
+	if out.back, err = a.presence.ExpectedBack(ctx, away); err != nil {
+		return nil, fmt.Errorf("look up presence: %w", err)
 	}
 	return out, nil
 }
@@ -365,7 +386,7 @@ func (n *nodeEntry) add(r *channel.Result) {
 	n.last = r.Append(n.last)
 }
 
-func (e *entries) reply(f *Frame, o *Outcome, where map[int64][]presence.Place) {
+func (e *entries) reply(f *Frame, o *Outcome, where *whereabouts) {
 	if o.Unsettled || f.broken != nil {
 		return
 	}
@@ -375,17 +396,17 @@ func (e *entries) reply(f *Frame, o *Outcome, where map[int64][]presence.Place) 
 		r.Life = time.Until(r.Proof.Expiry()) // by the clock that it was signed by
 	}
 	if o.Render != nil {
-		r.Payload = o.Render(func(user int64) bool { return len(where[user]) > 0 })
+		r.Payload = o.Render(where.online)
 	}
 	e.node(f.Envelope.Node).add(&r)
 }
 
-func (e *entries) push(f *Frame, p *Push, to []member, where map[int64][]presence.Place) {
+func (e *entries) push(f *Frame, p *Push, to []member, where *whereabouts) {
 	for _, m := range to {
 		if m.joined >= p.Seq {
 			continue
 		}
-		for _, place := range where[m.user] {
+		for _, place := range where.places[m.user] {
 			if place.Conn == f.Envelope.Conn && place.Node == f.Envelope.Node {
 				continue
 			}

@@ -43,11 +43,12 @@ type checker struct {
 	offsets map[string][]int64              // behind the last record that was looked at, of each topic's partitions
 	covered map[string][]int64              // behind the last record that the journal tells of, as far as it was read
 	journal int64                           // its last number that was read
+	told    map[int64]bool                  // numbers that the journal's topic has
 }
 
 // newChecker begins at the beginning: with empty topics and tables.
 func newChecker(ctx context.Context, c *cluster, l *load) (*checker, error) {
-	k := &checker{c: c, l: l, seqs: map[protocol.Conversation]int64{}, offsets: map[string][]int64{}, covered: map[string][]int64{}}
+	k := &checker{c: c, l: l, seqs: map[protocol.Conversation]int64{}, offsets: map[string][]int64{}, covered: map[string][]int64{}, told: map[int64]bool{}}
 	for t, n := range partitions() {
 		k.offsets[t], k.covered[t] = make([]int64, n), make([]int64, n)
 	}
@@ -355,7 +356,6 @@ func (k *checker) journalled(ctx context.Context, v *verdict, ends map[string][]
 
 // published checks the journal's topic, which gets the rows a moment later.
 func (k *checker) published(ctx context.Context, v *verdict, numbers map[int64]bool) error {
-	left := len(numbers)
 	err := k.l.until(ctx, func() error {
 		at := k.offsets[protocol.TopicJournal][0]
 		ends, err := k.ends(ctx)
@@ -365,17 +365,22 @@ func (k *checker) published(ctx context.Context, v *verdict, numbers map[int64]b
 		end := ends[protocol.TopicJournal][0]
 		err = k.read(ctx, protocol.TopicJournal, 0, at, end, func(value []byte) {
 			var r struct{ Number int64 }
-			if json.Unmarshal(value, &r) == nil && numbers[r.Number] {
-				delete(numbers, r.Number)
-				left--
+			if json.Unmarshal(value, &r) == nil {
+				k.told[r.Number] = true
 			}
 		})
 		if err != nil {
 			return err
 		}
 		k.offsets[protocol.TopicJournal][0] = end
-		if left > 0 {
-			return fmt.Errorf("JOURNAL TOPIC: %d rows are missing", left)
+		var missing []int64
+		for n := range numbers {
+			if !k.told[n] {
+				missing = append(missing, n)
+			}
+		}
+		if len(missing) > 0 {
+			return fmt.Errorf("JOURNAL TOPIC: %d rows are missing, such as %d", len(missing), missing[0])
 		}
 		return nil
 	})

@@ -383,14 +383,22 @@ func (l *load) settle(ctx context.Context) error {
 }
 
 // until polls a condition; nothing signals what it looks at. The error is the
-// last one.
+// last one that is not ctx's own.
 func (l *load) until(ctx context.Context, done func() error) error {
-	tick := time.NewTicker(20 * time.Millisecond)
+	return l.untilEvery(ctx, 20*time.Millisecond, done)
+}
+
+func (l *load) untilEvery(ctx context.Context, every time.Duration, done func() error) error {
+	tick := time.NewTicker(every)
 	defer tick.Stop()
+	var err error
 	for {
-		err := done()
-		if err == nil {
+		last := done()
+		if last == nil {
 			return nil
+		}
+		if err == nil || ctx.Err() == nil {
+			err = last
 		}
 		select {
 		case <-ctx.Done():
@@ -419,6 +427,20 @@ func (l *load) goHome(ctx context.Context) error {
 		for _, d := range away {
 			if d.wire.closed || d.wire.edge != d.home {
 				return fmt.Errorf("%s does not come home", d.name)
+			}
+		}
+		return nil
+	})
+}
+
+// allConnected waits until every device is connected to a running edge.
+func (l *load) allConnected(ctx context.Context) error {
+	return l.until(ctx, func() error {
+		l.h.mu.Lock()
+		defer l.h.mu.Unlock()
+		for _, d := range slices.Concat(l.steady, l.roaming) {
+			if d.wire.closed || !d.wire.heard {
+				return fmt.Errorf("%s is not connected", d.name)
 			}
 		}
 		return nil

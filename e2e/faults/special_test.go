@@ -110,7 +110,8 @@ func deadlock() *fault {
 			if _, err := tx.ExecContext(ctx, "SELECT last_seq FROM conversations WHERE a = ? AND b = ? FOR UPDATE", conv.A, conv.B); err != nil {
 				return time.Time{}, err
 			}
-			if err := s.l.until(ctx, func() error { // a worker waits for us
+			// InnoDB looks anew only where nobody has looked for 0.1 s.
+			if err := s.l.untilEvery(ctx, 150*time.Millisecond, func() error { // a worker waits for us
 				var n int
 				if err := s.c.db.QueryRowContext(ctx, "SELECT COUNT(*) FROM information_schema.INNODB_TRX WHERE trx_state = 'LOCK WAIT'").Scan(&n); err != nil {
 					return err
@@ -273,7 +274,7 @@ func rolling(kind string, procs func(*cluster) []*proc) *fault {
 			if err := p.restart(); err != nil {
 				return time.Time{}, err
 			}
-			if err := s.l.goHome(ctx); err != nil {
+			if err := s.l.allConnected(ctx); err != nil {
 				return time.Time{}, err
 			}
 		}

@@ -16,6 +16,14 @@
 // themselves, but for users who are always present elsewhere: whoever writes an
 // entry again sweeps those.
 //
+// Whom a node sends away because it is restarted is expected back:
+//
+//	sponge:back:<user>   "1", expires after BackTime, removed when the user goes
+//
+// Nothing can be sent to such a user, but others see no going and coming. It
+// outlives the return: who looked for entries just before that, and asks for
+// it just after, still finds it.
+//
 // It must not know frames or sockets.
 package presence
 
@@ -34,6 +42,7 @@ const (
 	RenewEvery = 2 * time.Second // how often an edge renews its lease
 	EntryTime  = time.Hour
 	Refresh    = 20 * time.Minute // how often an edge writes each entry again
+	BackTime   = 15 * time.Second // for which a user is expected back
 )
 
 // NodeKey is the key of a node's lease.
@@ -42,6 +51,11 @@ func NodeKey(namespace, node string) string { return namespace + "sponge:node:" 
 // UserKey is the key of a user's entries.
 func UserKey(namespace string, user int64) string {
 	return namespace + "sponge:user:" + strconv.FormatInt(user, 10)
+}
+
+// BackKey is there while a user is expected back.
+func BackKey(namespace string, user int64) string {
+	return namespace + "sponge:back:" + strconv.FormatInt(user, 10)
 }
 
 // Place is where a user can be reached: a connection of a node.
@@ -134,6 +148,29 @@ func (r *Reader) Places(ctx context.Context, users []int64) ([][]Place, error) {
 			}
 		}
 		out[i] = living
+	}
+	return out, nil
+}
+
+// ExpectedBack tells which users are between two edges: one that is restarted
+// has sent them away, and they have not had the time to come back.
+func (r *Reader) ExpectedBack(ctx context.Context, users []int64) (map[int64]bool, error) {
+	if len(users) == 0 {
+		return nil, nil
+	}
+	cmds := make([]*redis.IntCmd, len(users))
+	_, err := r.redis.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for i, u := range users {
+			cmds[i] = p.Exists(ctx, BackKey(r.namespace, u))
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := map[int64]bool{}
+	for i, u := range users {
+		out[u] = cmds[i].Val() == 1
 	}
 	return out, nil
 }

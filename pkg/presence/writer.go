@@ -14,6 +14,7 @@ type Change struct {
 	User  int64
 	Conn  uint64
 	There bool // else it is gone
+	Back  bool // with it gone: the user was asked to connect to another edge
 }
 
 // Writer writes the lease of a node and the entries of its connections. Safe
@@ -58,9 +59,14 @@ func (w *Writer) Write(ctx context.Context, changes []Change) error {
 			if c.There {
 				p.HSet(ctx, key, field, leases)
 				p.Expire(ctx, key, EntryTime)
-			} else {
-				p.HDel(ctx, key, field)
+				continue
 			}
+			if c.Back {
+				p.Set(ctx, BackKey(w.namespace, c.User), "1", BackTime)
+			} else {
+				p.Del(ctx, BackKey(w.namespace, c.User))
+			}
+			p.HDel(ctx, key, field)
 		}
 		return nil
 	})

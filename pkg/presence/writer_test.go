@@ -74,6 +74,26 @@ func TestWriterAndReader(t *testing.T) {
 	if got := places(6); len(got) != 0 {
 		t.Errorf("after the removal: %v", got)
 	}
+	// Sent away by a restart: nowhere, and expected back until then.
+	back := func(user int64) bool {
+		t.Helper()
+		out, err := presence.NewReader(client, "ns.").ExpectedBack(ctx, []int64{user})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out[user]
+	}
+	write(presence.Change{User: 6, Conn: 5, There: true}, presence.Change{User: 6, Conn: 5, Back: true})
+	if len(places(6)) != 0 || !back(6) || back(7) {
+		t.Errorf("sent away: %v, expected back %v; of another user %v", places(6), back(6), back(7))
+	}
+	if ttl := client.TTL(ctx, presence.BackKey("ns.", 6)).Val(); ttl <= 0 || ttl > presence.BackTime {
+		t.Errorf("a user is expected back for %v", ttl)
+	}
+	write(presence.Change{User: 6, Conn: 6, There: true}, presence.Change{User: 6, Conn: 6})
+	if back(6) {
+		t.Error("who was back, and has gone, is expected back")
+	}
 	if err := w.Remove(ctx); err != nil {
 		t.Fatal(err)
 	}
