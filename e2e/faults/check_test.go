@@ -29,6 +29,7 @@ type verdict struct {
 	sent, acknowledged int
 	lost, renumbered   int
 	doubles, repeats   int // on one connection; on later ones of the device
+	doubled            []string
 	unpushed           int // that came only after the device had connected anew
 	slowest            time.Duration
 	codes              map[protocol.Code]int
@@ -93,7 +94,7 @@ func (k *checker) chapter(ctx context.Context) (*verdict, error) {
 	for _, d := range slices.Concat(k.l.steady, k.l.roaming) {
 		h.overdue(d.wire)
 	}
-	v.doubles, v.repeats, v.slowest, v.codes = h.doubles, h.repeats, h.slowest, h.codes
+	v.doubles, v.doubled, v.repeats, v.slowest, v.codes = h.doubles, h.doubled, h.repeats, h.slowest, h.codes
 	v.wrong = append(v.wrong, h.wrong...)
 	h.mu.Unlock()
 	return v, nil

@@ -4,6 +4,7 @@ package faults
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -15,8 +16,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	toxiproxy "github.com/Shopify/toxiproxy/v2"
 )
 
 var (
@@ -26,6 +25,7 @@ var (
 	keep    = flag.String("logs", "", "folder that keeps the logs of a run")
 	servers = newLinks()
 	results []*result // of all tests of the run, in order
+	catches []*catch
 )
 
 const (
@@ -52,7 +52,7 @@ type stage struct {
 	l      *load
 	k      *checker
 	rng    *rand.Rand
-	server *toxiproxy.ApiServer
+	spoilt bool // it is a mutant's: how it ends says nothing
 }
 
 // newStage starts a cluster and everybody who talks on it.
@@ -71,7 +71,7 @@ func newStage(t *testing.T, name string, o clusterOptions, seed uint64) *stage {
 		if s.l != nil {
 			s.l.close()
 		}
-		if err := s.c.stop(); err != nil {
+		if err := s.c.stop(); err != nil && !s.spoilt {
 			t.Error(err)
 		}
 	})
@@ -111,7 +111,8 @@ func (s *stage) play(f *fault, rounds int, seed uint64) *result {
 	s.h.mu.Unlock()
 	if f.prepare != nil {
 		if err := f.prepare(t.Context(), s); err != nil {
-			t.Fatalf("%s: %v", f.name, err)
+			r.wrong = append(r.wrong, fmt.Sprintf("prepare: %v", err))
+			return r
 		}
 	}
 	s.l.begin(!f.still)
@@ -123,9 +124,8 @@ func (s *stage) play(f *fault, rounds int, seed uint64) *result {
 		}
 	}
 	if failed != nil {
-		t.Errorf("%s: %v", f.name, failed)
 		if err := s.mend(t.Context()); err != nil {
-			t.Fatalf("%s: %v", f.name, err)
+			failed = errors.Join(failed, err)
 		}
 	}
 	s.l.end()
@@ -143,7 +143,8 @@ func (s *stage) play(f *fault, rounds int, seed uint64) *result {
 	defer done()
 	v, err := s.k.chapter(checking)
 	if err != nil {
-		t.Fatalf("%s: %v", f.name, err)
+		r.wrong = append(r.wrong, fmt.Sprintf("check: %v", err))
+		return r
 	}
 	r.verdict = *v
 	if failed != nil {
@@ -287,17 +288,25 @@ func (s *stage) report(t *testing.T, r *result) {
 	t.Helper()
 	r.log(t)
 	results = append(results, r)
-	if *table != "" {
-		if err := os.WriteFile(*table, []byte(markdown(results)), 0o644); err != nil {
-			t.Fatal(err)
-		}
+	if err := writeTable(); err != nil {
+		t.Fatal(err)
 	}
+}
+
+func writeTable() error {
+	if *table == "" {
+		return nil
+	}
+	return os.WriteFile(*table, []byte(markdown(results)+caughtTable(catches)), 0o644)
 }
 
 func (r *result) log(t *testing.T) {
 	t.Helper()
 	t.Logf("%s: %d acknowledged of %d, %d in flight; again after %s (%s); presence %s; twice %d, again later %d, not pushed %d; slowest answer %s; at rest after %s; codes %v",
 		r.fault.name, r.acknowledged, r.sent, r.flying, r.again, r.who, r.presence.Round(time.Millisecond), r.doubles, r.repeats, r.unpushed, r.slowest.Round(time.Millisecond), r.rest.Round(time.Millisecond), r.codes)
+	for _, w := range r.doubled {
+		t.Logf("twice: %s", w)
+	}
 	for _, w := range r.wrong {
 		t.Errorf("%s (seed %d): %s", r.fault.name, r.seed, w)
 	}

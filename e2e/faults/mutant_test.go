@@ -2,7 +2,6 @@ package faults
 
 import (
 	"go/format"
-	"os"
 	"path/filepath"
 	"testing"
 )
@@ -176,15 +175,6 @@ func mutants() []mutant {
 	}
 }
 
-// mutantsOnly skips a test that builds the program, unless SPONGE_FAULTS=long
-// asks for it.
-func mutantsOnly(t *testing.T) {
-	t.Helper()
-	if os.Getenv("SPONGE_FAULTS") != "long" {
-		t.Skip("builds the program from edited sources, which takes long: SPONGE_FAULTS=long runs it")
-	}
-}
-
 // What the edits expect of the sources must still be there, and what they make
 // of them must be Go.
 func TestMutantsFitTheSources(t *testing.T) {
@@ -224,18 +214,5 @@ func TestOverlayRefusesWhatDoesNotFit(t *testing.T) {
 		if _, err := overlayFiles(t.Context(), edits); err == nil {
 			t.Errorf("%s: no error", name)
 		}
-	}
-}
-
-func TestMutantsBuild(t *testing.T) {
-	mutantsOnly(t)
-	dir := t.TempDir()
-	for _, m := range mutants() {
-		t.Run(m.name, func(t *testing.T) {
-			t.Logf("without: %s\nfault: %s\nsymptom: %s", m.safeguard, m.fault, m.symptom)
-			if _, err := buildOverlay(t.Context(), dir, m.name, m.edits); err != nil {
-				t.Fatal(err)
-			}
-		})
 	}
 }

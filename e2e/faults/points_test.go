@@ -182,6 +182,9 @@ func pointFaults() (list []*fault) {
 	service("kill -9 of Redis at an announcement, empty restart", redisOf, announcing,
 		func(s *stage) { s.c.redis.Kill() }, func(ctx context.Context, s *stage) error { return s.c.startRedis(ctx) })
 
+	list = append(list, &fault{name: "the link to MySQL is cut when it has committed", bar: backBar, doubles: true, strike: func(ctx context.Context, s *stage) (time.Time, error) {
+		return s.at(ctx, linksOf(s.c.worker["storage"], linkMySQL), committed, func(int) bool { return false })
+	}})
 	return append(list, zombies()...)
 }
 

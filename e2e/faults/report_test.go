@@ -48,4 +48,21 @@ func markdown(results []*result) string {
 	return b.String()
 }
 
+// caughtTable tells what showed that a safeguard was missing.
+func caughtTable(catches []*catch) string {
+	if len(catches) == 0 {
+		return ""
+	}
+	var b strings.Builder
+	b.WriteString("\n| build without a safeguard | fault | shown by |\n|---|---|---|\n")
+	for _, c := range catches {
+		by := c.by
+		if by == "" {
+			by = "**NOT CAUGHT**"
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s |\n", c.mutant.name, c.fault, strings.ReplaceAll(strings.SplitN(by, "\n", 2)[0], "|", "/"))
+	}
+	return b.String()
+}
+
 func seconds(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }

@@ -8,12 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"syscall"
-	"testing"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
@@ -410,52 +408,4 @@ func vanished() *fault {
 			s.l.dialer.gone[slices.Index(s.c.edges, gone)].Store(false)
 			return err
 		}}
-}
-
-// TestDiskFull fills the disk of MySQL.
-func TestDiskFull(t *testing.T) {
-	stores := filepath.Join(t.TempDir(), "small")
-	if err := os.MkdirAll(stores, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Mount("tmpfs", stores, "tmpfs", 0, "size=400m"); err != nil {
-		t.Fatalf("a small disk is needed, and only root can mount one: %v", err)
-	}
-	t.Cleanup(func() { _ = syscall.Unmount(stores, syscall.MNT_DETACH) })
-	seed := runSeed(t)
-	s := newStage(t, "full", clusterOptions{binary: build(t), stores: filepath.Join(stores, "mysql")}, seed)
-	ballast := filepath.Join(stores, "ballast")
-	full := &fault{name: "the disk of MySQL is full for 6 s", bar: backBar, doubles: true, strike: func(ctx context.Context, s *stage) (time.Time, error) {
-		if err := fill(ballast); err != nil {
-			return time.Time{}, err
-		}
-		pause(ctx, 6*time.Second)
-		err := os.Remove(ballast)
-		return time.Now(), err
-	}, finish: func(ctx context.Context, s *stage) error {
-		for _, p := range s.c.worker["storage"] {
-			if text, err := os.ReadFile(p.log); err != nil || bytes.Contains(text, []byte("is full")) {
-				return err
-			}
-		}
-		return errors.New("no worker met a full disk")
-	}}
-	s.report(t, s.play(full, *rounds, seed))
-}
-
-// fill writes until there is no room left.
-func fill(path string) error {
-	f, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	for block := make([]byte, 1<<20); len(block) > 0; {
-		if _, err := f.Write(block); errors.Is(err, syscall.ENOSPC) {
-			block = block[:len(block)/2]
-		} else if err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -53,7 +53,7 @@ type wire struct {
 	closed  bool
 	heard   bool             // something came
 	pending map[string]asked // unanswered, by id
-	shown   map[spot]int     // pushes and entries of 114
+	shown   map[spot]string  // how a message came last: by a push or a 114
 }
 
 type asked struct {
@@ -62,7 +62,7 @@ type asked struct {
 }
 
 func newWire(nc net.Conn, d *device, edge int, h *history) *wire {
-	w := &wire{Conn: nc, device: d, edge: edge, h: h, pending: map[string]asked{}, shown: map[spot]int{}}
+	w := &wire{Conn: nc, device: d, edge: edge, h: h, pending: map[string]asked{}, shown: map[spot]string{}}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	d.wire = w
@@ -146,6 +146,7 @@ type history struct {
 	at       map[spot]string                                      // whatever was told of a place
 	got      map[*device]map[spot]int                             // deliveries by push and 114, and pages of 116
 	doubles  int                                                  // the same message twice on one connection
+	doubled  []string                                             // some of them
 	repeats  int                                                  // the same message again on a later connection of the device
 	slowest  time.Duration                                        // answer
 	wrong    []string                                             // what must never be
@@ -170,7 +171,7 @@ func (h *history) begin() {
 	h.texts, h.ids, h.at = map[string]*message{}, map[string]*message{}, map[spot]string{}
 	h.got, h.codes = map[*device]map[spot]int{}, map[protocol.Code]int{}
 	h.arrivals = map[protocol.Conversation]map[*device]map[int64]bool{}
-	h.unheard, h.sent_, h.doubles, h.repeats, h.slowest, h.wrong = 0, 0, 0, 0, 0, nil
+	h.unheard, h.sent_, h.doubles, h.repeats, h.slowest, h.wrong, h.doubled = 0, 0, 0, 0, 0, nil, nil
 }
 
 func (h *history) fault(format string, args ...any) {
@@ -216,15 +217,15 @@ func (h *history) received(w *wire, f *wireFrame, now time.Time) {
 	w.heard, w.device.skip = true, 0
 	switch {
 	case f.Type == protocol.Chat || f.Type == protocol.GroupChat:
-		h.arrived(w, f, true)
+		h.arrived(w, f, "a push")
 		return
 	case f.Type == protocol.Offline.Reply():
 		for i := range f.Messages {
-			h.arrived(w, &f.Messages[i], true)
+			h.arrived(w, &f.Messages[i], "a 114")
 		}
 	case f.Type == protocol.History.Reply():
 		for i := range f.Messages {
-			h.arrived(w, &f.Messages[i], false)
+			h.arrived(w, &f.Messages[i], "")
 		}
 	}
 	if f.Type < protocol.Unreadable || f.ID == "" {
@@ -284,7 +285,9 @@ func (h *history) place(at spot, text string) {
 	h.at[at] = text
 }
 
-func (h *history) arrived(w *wire, f *wireFrame, pushed bool) {
+// arrived notes a message that came by a push or a 114; or, where how is
+// empty, because the client asked for it with 16.
+func (h *history) arrived(w *wire, f *wireFrame, how string) {
 	if h.texts[f.Text] == nil {
 		return // of an earlier chapter
 	}
@@ -299,11 +302,19 @@ func (h *history) arrived(w *wire, f *wireFrame, pushed bool) {
 		byDevice[w.device] = map[int64]bool{}
 	}
 	byDevice[w.device][at.seq] = true
-	if !pushed {
+	if how == "" {
 		return
 	}
-	if w.shown[at]++; w.shown[at] > 1 {
+	before := w.shown[at]
+	w.shown[at] = how
+	switch {
+	case before != "" && w.device.confirm:
+		return // not confirmed yet: a 114 brings it again
+	case before != "":
 		h.doubles++
+		if len(h.doubled) < 5 {
+			h.doubled = append(h.doubled, fmt.Sprintf("%s %d to %s by %s, then %s", at.conv, at.seq, w.device.name, before, how))
+		}
 		return
 	}
 	if h.got[w.device] == nil {
