@@ -15,6 +15,9 @@ import (
 // of old lists.
 const listsFresh = time.Hour
 
+// debianKeys are the keys that Debian signs its archive with.
+const debianKeys = "/usr/share/keyrings/debian-archive-keyring.gpg"
+
 // download gets pkg and all that it depends on, and returns the files.
 func (c *aptCache) download(ctx context.Context, pkg, archives string) ([]string, error) {
 	options, err := c.options(archives)
@@ -55,7 +58,8 @@ func (c *aptCache) download(ctx context.Context, pkg, archives string) ([]string
 // options let apt work on private lists and an empty record of what is
 // installed: so it needs no root and no up-to-date lists, is not stopped by a
 // conflict with what this system has, and the copy still works when the
-// system's libraries change. Sources and keys are the system's.
+// system's libraries change. Sources and keys are the system's; another suite
+// has a source of its own, checked with the system's keys.
 func (c *aptCache) options(archives string) ([]string, error) {
 	apt := filepath.Join(c.dir, "apt")
 	lists, status := filepath.Join(apt, "state", "lists"), filepath.Join(apt, "status")
@@ -68,6 +72,14 @@ func (c *aptCache) options(archives string) ([]string, error) {
 		return nil, err
 	}
 	options := []string{"-q", "-y"}
+	if c.suite != "" {
+		sources := filepath.Join(apt, "sources.list")
+		text := "deb [signed-by=" + debianKeys + "] http://deb.debian.org/debian " + c.suite + " main\n"
+		if err := os.WriteFile(sources, []byte(text), 0o644); err != nil {
+			return nil, err
+		}
+		options = append(options, "-o", "Dir::Etc::sourcelist="+sources, "-o", "Dir::Etc::sourceparts=/dev/null")
+	}
 	for _, o := range []string{
 		"Dir::State=" + filepath.Join(apt, "state"),
 		"Dir::State::Lists=" + lists,

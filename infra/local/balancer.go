@@ -48,9 +48,8 @@ type BalancerConfig struct {
 
 // Balancer is a running HAProxy that spreads TCP connections.
 type Balancer struct {
-	service
-	addr   string
-	socket string // answers questions about its state
+	*process
+	addr string
 }
 
 // StartBalancer starts a layer-4 balancer: a new connection goes to the backend
@@ -132,7 +131,7 @@ func runBalancer(ctx context.Context, exe *executable, o Options, c BalancerConf
 	if err != nil {
 		return nil, err
 	}
-	b := &Balancer{service: p, addr: c.Listen, socket: socket}
+	b := &Balancer{process: p, addr: c.Listen}
 	if err := p.awaitReady(ctx, b.ping); err != nil {
 		return nil, err
 	}
@@ -142,6 +141,19 @@ func runBalancer(ctx context.Context, exe *executable, o Options, c BalancerConf
 
 // Addr returns the address for clients, "host:port".
 func (b *Balancer) Addr() string { return b.addr }
+
+// Drain takes no more connections in, and looks after the backends no more. The
+// connections that are open are carried on until their ends close them; the
+// balancer ends with the last one, and Err is nil then. So backends can let go
+// of their clients in their own time: as one that stops listening looks dead to
+// the checks, those would cut its connections. Stop and Kill may follow.
+func (b *Balancer) Drain() error {
+	b.process.stopping.Store(true)
+	if err := b.process.cmd.Process.Signal(syscall.SIGUSR1); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("local: drain the balancer: %w", err)
+	}
+	return nil
+}
 
 // ping asks for an answer on the socket: a connection to the address for
 // clients would be one for a backend, too.

@@ -176,6 +176,53 @@ func TestBalancerWaitsForBackends(t *testing.T) {
 	})
 }
 
+// A backend that stops listening looks dead, but what it still has to say
+// arrives when the balancer was told before.
+func TestBalancerDrains(t *testing.T) {
+	t.Parallel()
+	last := newBackend(t, "last", "127.0.0.1:0")
+	b := mustBalancer(t, options(t), BalancerConfig{Backends: []string{last.addr}})
+	witness := mustBalancer(t, options(t), BalancerConfig{Backends: []string{last.addr}})
+	conn, _ := connect(t, b)
+
+	if err := b.Drain(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "nobody gets in", func() bool {
+		other, err := net.Dial("tcp", b.Addr())
+		if err == nil {
+			_ = other.Close()
+		}
+		return err != nil
+	})
+	last.freeze()
+	for range 2 { // the second time, its checks have failed for longer than any balancer waits
+		eventually(t, "the backend is known to be down", func() bool {
+			state, err := witness.ask(limit(t), "show stat")
+			return err == nil && strings.Contains(state, ",DOWN,")
+		})
+		witness = mustBalancer(t, options(t), BalancerConfig{Backends: []string{last.addr}})
+	}
+	last.mu.Lock()
+	for _, c := range last.conns {
+		_, _ = io.WriteString(c, "goodbye")
+		_ = c.Close()
+	}
+	last.mu.Unlock()
+	if text, err := io.ReadAll(conn); string(text) != "goodbye" || err != nil {
+		t.Errorf("after the drain: %q, %v", text, err)
+	}
+	_ = conn.Close()
+	select {
+	case <-b.Done():
+	case <-limit(t).Done():
+		t.Fatal("still runs without a connection")
+	}
+	if err := errors.Join(b.Err(), b.Drain(), b.Stop(limit(t))); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestBalancerAddresses(t *testing.T) {
 	t.Parallel()
 	good := []string{"127.0.0.1:8001"}

@@ -1,6 +1,6 @@
 // Package local starts the services that a laptop or a test needs: a private
-// MariaDB and a private Redis on unix sockets, a Kafka on a loopback port,
-// embedded or real, and a balancer.
+// MariaDB or MySQL and a private Redis on unix sockets, a Kafka on a loopback
+// port, embedded or real, and a balancer.
 //
 // Programs are taken from this machine, or else from a private copy that the
 // system's package manager fetches without root; Kafka's jars, with Maven. The

@@ -2,6 +2,7 @@ package local
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -21,7 +22,9 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 	}
-	if _, err := testKafkaConfig(os.Getenv(testServicesVar)); err != nil {
+	_, errKafka := testKafkaConfig(os.Getenv(testServicesVar))
+	_, errStore := testStore(os.Getenv(testStoreVar))
+	if err := errors.Join(errKafka, errStore); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

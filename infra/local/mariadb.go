@@ -2,16 +2,12 @@ package local
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"syscall"
-
-	"github.com/go-sql-driver/mysql"
 )
 
 // mariadbProgram: 10.6 brought SKIP LOCKED.
@@ -27,7 +23,7 @@ var mariadbProgram = program{
 
 // MariaDB is a running private MariaDB.
 type MariaDB struct {
-	*process
+	sqlServer
 }
 
 // StartMariaDB starts a private MariaDB on a unix socket, with its data kept in
@@ -102,7 +98,7 @@ func runMariaDB(ctx context.Context, exe *executable, share string, o Options, l
 	if err != nil {
 		return nil, err
 	}
-	m := &MariaDB{process: p}
+	m := &MariaDB{sqlServer{p}}
 	if err := p.awaitReady(ctx, m.ping); err != nil {
 		return nil, err
 	}
@@ -129,31 +125,3 @@ func mariadbFlags(share, data string, o Options) []string {
 }
 
 func mariadbTmp(o Options) string { return filepath.Join(o.Dir, "tmp") }
-
-// DSN returns the address of a database as go-sql-driver takes it: user root,
-// without a password, on the private socket. It sets nothing else. The
-// database need not exist; with an empty name none is selected.
-func (m *MariaDB) DSN(database string) string {
-	c := m.config()
-	c.DBName = database
-	return c.FormatDSN()
-}
-
-func (m *MariaDB) config() *mysql.Config {
-	c := mysql.NewConfig()
-	c.User, c.Net, c.Addr = "root", "unix", m.socket
-	return c
-}
-
-// ping asks the server for an answer on a connection of its own. The driver
-// must not print what it thinks of a server that is still starting.
-func (m *MariaDB) ping(ctx context.Context) error {
-	c := m.config()
-	c.Logger = &mysql.NopLogger{}
-	connector, err := mysql.NewConnector(c)
-	if err != nil {
-		return err
-	}
-	db := sql.OpenDB(connector)
-	return errors.Join(db.PingContext(ctx), db.Close())
-}

@@ -18,33 +18,37 @@ type aptCache struct {
 	host    host
 	aptGet  string
 	dpkgDeb string
+	suite   string // "" is this machine's own sources
 }
 
-// fetched returns the folder of the unpacked package, with everything it
+// fetched returns the folder of p's unpacked package, with everything it
 // depends on. valid tells whether such a folder is of use: it is asked on each
 // start, and one that fails is made anew, once.
-func (h host) fetched(ctx context.Context, o Options, pkg string, valid func(root string) error) (string, error) {
-	c, err := h.aptCache(o)
+func (h host) fetched(ctx context.Context, o Options, p program, valid func(root string) error) (string, error) {
+	c, err := h.aptCache(o, p.suite)
 	if err != nil {
 		return "", err
 	}
-	root, err := c.tree(ctx, pkg, valid, func(ctx context.Context, tmp, root string) ([]string, error) {
-		return c.unpack(ctx, pkg, tmp, root)
+	root, err := c.tree(ctx, p.pkg, valid, func(ctx context.Context, tmp, root string) ([]string, error) {
+		return c.unpack(ctx, p.pkg, tmp, root)
 	})
 	if err != nil {
-		return "", fmt.Errorf("fetching %s: %w", pkg, err)
+		return "", fmt.Errorf("fetching %s: %w", p.pkg, err)
 	}
 	return root, nil
 }
 
-// aptCache says where this machine's private copies go, and fails where there
-// can be none.
-func (h host) aptCache(o Options) (*aptCache, error) {
+// aptCache says where this machine's private copies from a suite of Debian, or
+// from its own sources, go, and fails where there can be none.
+func (h host) aptCache(o Options, suite string) (*aptCache, error) {
 	release, err := debianRelease(h.osRelease)
 	if err != nil {
 		return nil, err
 	}
-	c := &aptCache{host: h}
+	if suite != "" {
+		release = "debian-" + suite
+	}
+	c := &aptCache{host: h, suite: suite}
 	var ok bool
 	if c.aptGet, ok = h.lookup("apt-get"); !ok {
 		return nil, errors.New("no apt-get to fetch it with")
@@ -89,8 +93,9 @@ func (c *aptCache) unpack(ctx context.Context, pkg, tmp, root string) ([]string,
 	var list []string
 	for _, deb := range debs {
 		name := filepath.Base(deb)
-		// The C library must be the one that belongs to this machine's loader.
-		if strings.HasPrefix(name, "libc6_") {
+		// The C library must be the one that belongs to the loader: this
+		// machine's, or for another suite the one in the same package.
+		if c.suite == "" && strings.HasPrefix(name, "libc6_") {
 			continue
 		}
 		if out, err := c.run(ctx, c.dpkgDeb, "--extract", deb, root); err != nil {

@@ -308,11 +308,11 @@ func TestFetchFromDebian(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := h.aptCache(o); err != nil {
+	if _, err := h.aptCache(o, ""); err != nil {
 		t.Skip(err)
 	}
 	for _, p := range []program{mariadbProgram, redisProgram, haproxyProgram} {
-		root, err := h.fetched(limit(t), o, p.pkg, func(root string) error {
+		root, err := h.fetched(limit(t), o, p, func(root string) error {
 			return p.check(limit(t), packageExecutable(root, p))
 		})
 		if err != nil {

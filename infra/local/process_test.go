@@ -22,7 +22,7 @@ type server struct {
 	socket bool   // whether it has one
 }
 
-var servers = withRealKafka(map[string]server{
+var servers = withChosen(map[string]server{
 	"mariadb": {func(ctx context.Context, o Options) (*process, error) {
 		m, err := StartMariaDB(ctx, o)
 		if err != nil {
@@ -42,12 +42,12 @@ var servers = withRealKafka(map[string]server{
 		if err != nil {
 			return nil, err
 		}
-		return b.service.(*process), nil
+		return b.process, nil
 	}, "its log says:", true}, // it has nothing to say when all is well
 })
 
-// withRealKafka adds it when the tests are told to use it.
-func withRealKafka(to map[string]server) map[string]server {
+// withChosen adds the real Kafka and MySQL when the tests are told to use them.
+func withChosen(to map[string]server) map[string]server {
 	if os.Getenv(testServicesVar) == "real" {
 		to["kafka"] = server{func(ctx context.Context, o Options) (*process, error) {
 			k, err := StartKafka(ctx, o, KafkaConfig{Real: true})
@@ -56,6 +56,15 @@ func withRealKafka(to map[string]server) map[string]server {
 			}
 			return k.service.(*process), nil
 		}, "Kafka Server started", false}
+	}
+	if os.Getenv(testStoreVar) == "mysql" {
+		to["mysql"] = server{func(ctx context.Context, o Options) (*process, error) {
+			m, err := StartMySQL(ctx, o)
+			if err != nil {
+				return nil, err
+			}
+			return m.process, nil
+		}, "ready for connections", true}
 	}
 	return to
 }

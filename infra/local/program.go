@@ -25,12 +25,15 @@ type program struct {
 	minor    int            //
 	flag     string         // what makes it tell its version; "" is --version
 	versions *regexp.Regexp // finds major and minor in what it tells; minor may be empty
+	suite    string         // the suite of Debian that the private copy comes from; "" is this machine's own
 }
 
 // executable is a program that was found, checked, and is ready to run.
 type executable struct {
 	path    string
 	argv0   string   // a program may do another job under another name
+	loader  string   // what loads path with libraries of its own, C's included; "" is this machine's
+	libs    string   // the folders with those libraries, for loader
 	prefix  string   // the folder that has bin and share, such as /usr
 	env     []string // besides this process's own environment
 	version string   // what it told of its version when it was checked
@@ -38,6 +41,9 @@ type executable struct {
 
 func (e *executable) command(args ...string) *exec.Cmd {
 	cmd := exec.Command(e.path, args...)
+	if e.loader != "" {
+		cmd = exec.Command(e.loader, append([]string{"--library-path", e.libs, e.path}, args...)...)
+	}
 	cmd.Args[0] = e.argv0
 	cmd.Env = append(os.Environ(), e.env...)
 	return cmd
@@ -83,7 +89,7 @@ func (h host) find(ctx context.Context, o Options, p program) (*executable, erro
 		return e, err
 	}
 	why := err.Error()
-	root, err := h.fetched(ctx, o, p.pkg, func(root string) error {
+	root, err := h.fetched(ctx, o, p, func(root string) error {
 		return p.check(ctx, packageExecutable(root, p))
 	})
 	switch {
@@ -145,6 +151,15 @@ func packageExecutable(root string, p program) *executable {
 	for _, pattern := range []string{"usr/lib/*-linux-*", "lib/*-linux-*", "usr/lib", "lib"} {
 		dirs, _ := filepath.Glob(filepath.Join(root, pattern)) // the patterns are well-formed
 		libs = append(libs, dirs...)
+	}
+	if p.suite != "" {
+		// Its C library is newer than this machine's, so its loader goes with it.
+		e.libs = strings.Join(libs, ":")
+		e.loader = "no loader in " + root // fails, and says so
+		if loaders, _ := filepath.Glob(filepath.Join(root, "usr/lib/*-linux-gnu*/ld-linux-*.so.*")); len(loaders) > 0 {
+			e.loader = loaders[0]
+		}
+		return e
 	}
 	if len(libs) > 0 {
 		e.env = []string{"LD_LIBRARY_PATH=" + strings.Join(libs, ":")}
