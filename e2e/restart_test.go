@@ -19,10 +19,14 @@ func TestDemo(t *testing.T) {
 	o := get(t, func() (upOptions, error) { return newUpOptions(2) })
 	c := get(t, func() (*cluster, error) { return startUp(o) })
 	asTyped(t, c)
+	idle := dial(t, c.shared)
+	idle.ping()
 	throughStop(t, o, c, func() {
 		if err := c.up.stop(syscall.SIGINT); err != nil {
 			t.Fatal(err)
 		}
+		idle.wantNotice()
+		idle.wantClosed()
 		if left := processesOf(t, o.dir); len(left) > 0 {
 			t.Fatalf("after Ctrl-C still runs %v", left)
 		}

@@ -24,9 +24,9 @@ var sharedRoles = sync.OnceValues(func() (*cluster, error) {
 // backing is what the roles are given addresses of; each set of roles has its own
 // namespace and database in it.
 type backing struct {
-	mariadb *local.MariaDB
-	redis   *local.Redis
-	kafka   *local.Kafka
+	store local.Store
+	redis *local.Redis
+	kafka *local.Kafka
 }
 
 var services = sync.OnceValues(func() (*backing, error) {
@@ -40,10 +40,10 @@ var services = sync.OnceValues(func() (*backing, error) {
 		defer suite.mu.Unlock()
 		suite.closers = append(suite.closers, func() error { return f(ctx) })
 	}
-	if b.mariadb, err = local.StartMariaDB(ctx, at("mariadb")); err != nil {
+	if b.store, err = local.StartTestStore(ctx, at("store")); err != nil {
 		return nil, err
 	}
-	stop(b.mariadb.Stop)
+	stop(b.store.Stop)
 	if b.redis, err = local.StartRedis(ctx, at("redis")); err != nil {
 		return nil, err
 	}
@@ -119,7 +119,7 @@ func newRoles(name string) (*roles, error) {
 		return nil, err
 	}
 	database := "e2e_" + name
-	db, err := sql.Open("mysql", b.mariadb.DSN("mysql"))
+	db, err := sql.Open("mysql", b.store.DSN("mysql"))
 	if err != nil {
 		return nil, err
 	}
@@ -130,7 +130,7 @@ func newRoles(name string) (*roles, error) {
 	r := &roles{name: name, env: []string{
 		"SPONGE_KAFKA=" + b.kafka.Addr(),
 		"SPONGE_REDIS=" + b.redis.URL(),
-		"SPONGE_MYSQL=" + b.mariadb.DSN(database),
+		"SPONGE_MYSQL=" + b.store.DSN(database),
 		"SPONGE_NAMESPACE=" + namespace(name),
 		// Nothing on a default port; a later value for the same variable counts.
 		"SPONGE_EDGE_WEB_LISTEN=",

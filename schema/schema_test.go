@@ -11,11 +11,11 @@ import (
 
 func TestUpDownUp(t *testing.T) {
 	t.Parallel()
-	server, err := local.StartMariaDB(t.Context(), local.Options{Dir: filepath.Join(t.TempDir(), "mysql")})
+	server, err := local.StartTestStore(t.Context(), local.Options{Dir: filepath.Join(t.TempDir(), "mysql")})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { server.Kill() })
+	t.Cleanup(server.Kill)
 	dsn := server.DSN("sponge")
 	db, err := sql.Open("mysql", dsn)
 	if err != nil {

@@ -70,7 +70,8 @@ type brokenError struct{ err error }
 func (e *brokenError) Error() string { return "no frame: " + e.err.Error() }
 func (e *brokenError) Unwrap() error { return e.err }
 
-func faultOf(err error) Fault {
+// FaultOf tells whose fault it is that a batch failed with err.
+func FaultOf(err error) Fault {
 	var (
 		panicked *panicError
 		broken   *brokenError

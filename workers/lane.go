@@ -135,7 +135,7 @@ func (l *lane) process(ctx context.Context, frames []*Frame) {
 		if err == nil {
 			return
 		}
-		fault := faultOf(err)
+		fault := FaultOf(err)
 		if fault == FaultRepeat && l.careful == careful {
 			fault = FaultFrame // it was careful already
 		}
@@ -257,7 +257,7 @@ func (l *lane) tryRecall(ctx context.Context, frames []*Frame) error {
 		_, err := tx.s.conn.ExecContext(ctx, "ROLLBACK")
 		return err
 	})
-	if err != nil && faultOf(err) == FaultFrame {
+	if err != nil && FaultOf(err) == FaultFrame {
 		l.log.Error("frames that were applied cannot be recalled: their edges ask again", "frames", len(known), "error", err)
 		known, outcomes, err = nil, nil, nil
 	}

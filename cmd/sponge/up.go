@@ -32,7 +32,7 @@ type upCommand struct {
 	Port  int    `default:"8000" help:"The port that all edges share; each listens on one of the next ports, too."`
 	Edges int    `default:"3" help:"How many edges, 1 to 50."`
 	Web   int    `default:"8080" help:"The port of the web client and of the WebSocket at /ws; 0: none."`
-	Kafka string `default:"embedded" enum:"embedded,real" help:"embedded, or real: Apache Kafka itself, which needs Java and, the first time, Maven. A directory stays with its kind."`
+	Kafka string `default:"embedded" enum:"embedded,real" help:"embedded, or real: Apache Kafka itself, which needs Java and, the first time, Maven, and haproxy on the shared port. A directory stays with its kind."`
 	Demo  bool   `default:"true" negatable:"" help:"Give an empty directory ten accounts and eight groups to try things with."`
 }
 
@@ -42,6 +42,13 @@ const (
 	upPartitions        = 4
 )
 
+// balanced tells whether a balancer has the shared port. Otherwise the edges
+// listen there together.
+func (c *upCommand) balanced() bool { return c.Kafka == "real" }
+
+// listen is the address of an edge, counted from 1, or of all of them at 0.
+func (c *upCommand) listen(i int) string { return fmt.Sprintf("127.0.0.1:%d", c.Port+i) }
+
 // cluster is a running `sponge up`.
 type cluster struct {
 	cmd    *upCommand
@@ -50,6 +57,7 @@ type cluster struct {
 	kafka  *local.Kafka
 	mysql  *local.MariaDB
 	redis  *local.Redis
+	front  *local.Balancer               // on the shared port; nil where the edges listen there themselves
 	stops  []func(context.Context) error // in the order of starting
 	secret string
 	seal   string
@@ -118,18 +126,15 @@ func (u *cluster) start(ctx context.Context) (err error) {
 	if err := u.loadKeys(); err != nil {
 		return err
 	}
-	options := func(name string) local.Options {
-		return local.Options{Dir: filepath.Join(u.dir, name), Log: u.log, Progress: func(line string) { say("%s", line) }}
-	}
-	if u.mysql, err = local.StartMariaDB(ctx, options("mysql")); err != nil {
+	if u.mysql, err = local.StartMariaDB(ctx, u.options("mysql")); err != nil {
 		return err
 	}
 	u.stops = append(u.stops, u.mysql.Stop)
-	if u.redis, err = local.StartRedis(ctx, options("redis")); err != nil {
+	if u.redis, err = local.StartRedis(ctx, u.options("redis")); err != nil {
 		return err
 	}
 	u.stops = append(u.stops, u.redis.Stop)
-	if u.kafka, err = local.StartKafka(ctx, options("kafka"), local.KafkaConfig{Real: u.cmd.Kafka == "real"}); err != nil {
+	if u.kafka, err = local.StartKafka(ctx, u.options("kafka"), local.KafkaConfig{Real: u.cmd.Kafka == "real"}); err != nil {
 		return err
 	}
 	u.stops = append(u.stops, u.kafka.Stop)
@@ -139,6 +144,10 @@ func (u *cluster) start(ctx context.Context) (err error) {
 		return err
 	}
 	return u.writeEnv()
+}
+
+func (u *cluster) options(name string) local.Options {
+	return local.Options{Dir: filepath.Join(u.dir, name), Log: u.log, Progress: func(line string) { say("%s", line) }}
 }
 
 // loadKeys reads the cluster's keys from its directory, or makes them.
@@ -169,8 +178,8 @@ func (u *cluster) writeEnv() error {
 	return os.WriteFile(filepath.Join(u.dir, "env"), []byte(text), 0o600)
 }
 
-// serve runs the roles until ctx ends: edges are told first, workers when the
-// edges have drained.
+// serve runs the roles until ctx ends. Then the balancer takes nobody in any
+// more, the edges let go of their clients, and workers stop when they have.
 func (u *cluster) serve(ctx context.Context, t *telemetry.Config) error {
 	tuneGC()
 	registry := telemetry.NewRegistry()
@@ -184,29 +193,40 @@ func (u *cluster) serve(ctx context.Context, t *telemetry.Config) error {
 	}
 	failed, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
+	before, stopBefore := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopBefore()
 	behind, stopBehind := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopBehind()
 
 	var back, front errgroup.Group
-	back.Go(func() error { return u.watch(behind, fail) })
+	back.Go(func() error { return watch(behind, "MariaDB", u.mysql, fail) })
+	back.Go(func() error { return watch(behind, "Redis", u.redis, fail) })
+	back.Go(func() error { return watch(behind, "Kafka", u.kafka, fail) })
 	back.Go(func() error { return reported(worker.Run(behind), fail) })
 	for _, e := range edges {
-		front.Go(func() error { return reported(e.Run(failed), fail) })
+		front.Go(func() error { return reported(e.Run(before), fail) })
 	}
 	ready := make(chan struct{})
-	front.Go(func() error { return reported(t.Serve(failed, registry, ready), fail) })
+	front.Go(func() error { return reported(t.Serve(before, registry, ready), fail) })
 	if u.cmd.Web != 0 {
-		front.Go(func() error { return reported(u.serveWeb(failed, edges), fail) })
+		front.Go(func() error { return reported(u.serveWeb(before, edges), fail) })
 	}
 	err = u.untilReady(failed, worker, edges)
 	if err == nil {
+		if u.front != nil {
+			front.Go(func() error { return watch(before, "HAProxy", u.front, fail) })
+		}
 		close(ready)
 		u.welcome()
 		<-failed.Done()
 	}
 	fail(err)
 	say("stopping: connections are told, frames in flight are answered")
-	errFront := front.Wait()
+	// Before the edges close their listeners: it would take them for dead.
+	errFront := u.drainFront()
+	stopBefore()
+	errFront = errors.Join(errFront, front.Wait())
+	u.emptyFront()
 	stopBehind()
 	return errors.Join(err, errFront, back.Wait())
 }
@@ -234,11 +254,14 @@ func (u *cluster) newEdges(registry prometheus.Registerer) ([]*edge.Edge, error)
 	var edges []*edge.Edge
 	for i := range u.cmd.Edges {
 		node := fmt.Sprintf("edge%d", i+1)
-		cfg, err := env.ParseAsWithOptions[edge.Config](env.Options{Environment: map[string]string{
-			"SPONGE_KAFKA": u.kafka.Addr(), "SPONGE_REDIS": u.redis.URL(), "SPONGE_SEAL_KEY": u.seal, "SPONGE_EDGE_NODE": node,
-			"SPONGE_EDGE_LISTEN":        fmt.Sprintf("127.0.0.1:%d", u.cmd.Port+i+1),
-			"SPONGE_EDGE_SHARED_LISTEN": fmt.Sprintf("127.0.0.1:%d", u.cmd.Port),
-		}})
+		settings := map[string]string{
+			"SPONGE_KAFKA": u.kafka.Addr(), "SPONGE_REDIS": u.redis.URL(), "SPONGE_SEAL_KEY": u.seal,
+			"SPONGE_EDGE_NODE": node, "SPONGE_EDGE_LISTEN": u.cmd.listen(i + 1),
+		}
+		if !u.cmd.balanced() {
+			settings["SPONGE_EDGE_SHARED_LISTEN"] = u.cmd.listen(0)
+		}
+		cfg, err := env.ParseAsWithOptions[edge.Config](env.Options{Environment: settings})
 		if err := errors.Join(err, cfg.Validate()); err != nil {
 			return nil, err
 		}
@@ -253,20 +276,65 @@ func (u *cluster) newEdges(registry prometheus.Registerer) ([]*edge.Edge, error)
 }
 
 // watch ends everything when a service has died by itself.
-func (u *cluster) watch(ctx context.Context, fail context.CancelCauseFunc) error {
-	var err error
+func watch(ctx context.Context, name string, service interface {
+	Done() <-chan struct{}
+	Err() error
+}, fail context.CancelCauseFunc) error {
 	select {
 	case <-ctx.Done():
 		return nil
-	case <-u.mysql.Done():
-		err = fmt.Errorf("MariaDB died: %w", u.mysql.Err())
-	case <-u.redis.Done():
-		err = fmt.Errorf("redis died: %w", u.redis.Err())
-	case <-u.kafka.Done():
-		err = fmt.Errorf("kafka died: %w", u.kafka.Err())
+	case <-service.Done():
 	}
+	err := service.Err()
+	if err == nil { // it was told to
+		return nil
+	}
+	err = fmt.Errorf("%s died: %w", name, err)
 	fail(err)
 	return err
+}
+
+// startFront puts a balancer on the shared port, where the edges do not listen
+// there themselves.
+func (u *cluster) startFront(ctx context.Context, edges []*edge.Edge) (err error) {
+	if !u.cmd.balanced() {
+		return nil
+	}
+	c := local.BalancerConfig{Listen: u.cmd.listen(0)}
+	for i := range edges {
+		c.Backends = append(c.Backends, u.cmd.listen(i+1))
+	}
+	u.front, err = local.StartBalancer(ctx, u.options("haproxy"), c)
+	if errors.Is(err, local.ErrUnavailable) {
+		return fmt.Errorf("%w; or leave out --kafka=real, which needs no balancer", err)
+	}
+	if err == nil {
+		u.stops = append(u.stops, u.front.Stop)
+	}
+	return err
+}
+
+func (u *cluster) drainFront() error {
+	if u.front == nil {
+		return nil
+	}
+	return u.front.Drain()
+}
+
+// frontWait bounds the wait for clients that read their last words slowly.
+const frontWait = time.Second
+
+// emptyFront lets the balancer hand on what the edges said last.
+func (u *cluster) emptyFront() {
+	if u.front == nil {
+		return
+	}
+	t := time.NewTimer(frontWait)
+	defer t.Stop()
+	select {
+	case <-u.front.Done():
+	case <-t.C:
+	}
 }
 
 // serveWeb serves the web client, and spreads WebSockets over the edges.
@@ -301,6 +369,10 @@ func (u *cluster) untilReady(ctx context.Context, worker *workers.Worker, edges 
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
+	}
+	// Now, and not before: it believes in backends until it has tried them.
+	if err := u.startFront(ctx, edges); err != nil {
+		return err
 	}
 	if !u.cmd.Demo {
 		return nil

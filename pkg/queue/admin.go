@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,8 +17,17 @@ type TopicSpec struct {
 	Replication int // -1: the broker's default
 }
 
-// CreateTopics makes the topics that are missing. The number of partitions of
-// those that exist is never changed: it decides which one a key goes to.
+// leaderWait bounds the wait for leaders, a broker's whole election included;
+// leaderRetry is how often they are asked for.
+const (
+	leaderWait  = 30 * time.Second
+	leaderRetry = 50 * time.Millisecond
+)
+
+// CreateTopics makes the topics that are missing, and returns when each
+// partition has a leader: before, Kafka says that the topic is unknown. The
+// number of partitions of those that exist is never changed: it decides which
+// one a key goes to. It may be repeated, also by several processes at once.
 func CreateTopics(ctx context.Context, brokers []string, topics []TopicSpec) error {
 	transport := newTransport()
 	defer transport.CloseIdleConnections()
@@ -37,6 +47,54 @@ func CreateTopics(ctx context.Context, brokers []string, topics []TopicSpec) err
 	for name, err := range res.Errors {
 		if err != nil && !errors.Is(err, kafka.TopicAlreadyExists) {
 			return fmt.Errorf("create topic %s: %w", name, err)
+		}
+	}
+	return awaitLeaders(ctx, brokers, topics)
+}
+
+func awaitLeaders(ctx context.Context, brokers []string, topics []TopicSpec) error {
+	ctx, cancel := context.WithTimeout(ctx, leaderWait)
+	defer cancel()
+	for {
+		err := askLeaders(ctx, brokers, topics)
+		if err == nil {
+			return nil
+		}
+		if sleep(ctx, leaderRetry); ctx.Err() != nil {
+			return fmt.Errorf("create topics: wait for leaders: %w", err)
+		}
+	}
+}
+
+// askLeaders fails where a partition of the topics has no leader yet. It asks
+// on a connection of its own: a pool answers from what it knew before.
+func askLeaders(ctx context.Context, brokers []string, topics []TopicSpec) error {
+	transport := newTransport()
+	defer transport.CloseIdleConnections()
+	client := kafka.Client{Addr: brokerAddr(brokers), Transport: transport, Timeout: 5 * time.Second}
+	var req kafka.MetadataRequest
+	for _, t := range topics {
+		req.Topics = append(req.Topics, t.Name)
+	}
+	res, err := client.Metadata(ctx, &req)
+	if err != nil {
+		return err
+	}
+	led := map[string]bool{}
+	for _, t := range res.Topics {
+		if t.Error != nil {
+			return fmt.Errorf("topic %s: %w", t.Name, t.Error)
+		}
+		for _, p := range t.Partitions {
+			if p.Error != nil || p.Leader.Host == "" {
+				return fmt.Errorf("%s/%d: %w", t.Name, p.ID, cmp.Or(p.Error, error(kafka.LeaderNotAvailable)))
+			}
+		}
+		led[t.Name] = len(t.Partitions) > 0
+	}
+	for _, t := range topics {
+		if !led[t.Name] {
+			return fmt.Errorf("topic %s: %w", t.Name, kafka.UnknownTopicOrPartition)
 		}
 	}
 	return nil

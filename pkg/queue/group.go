@@ -46,6 +46,10 @@ func (g *Generation) Commit(offsets map[int]int64) error {
 	return g.g.CommitOffsets(map[string]map[int]int64{g.topic: offsets})
 }
 
+// coordinatorStart is how long a cluster may take to get its groups ready: the
+// topic for their offsets is made when the first member asks.
+const coordinatorStart = 5 * time.Second
+
 // RunGroup keeps this process a member of a consumer group until ctx ends, and
 // calls serve with each assignment. The context that serve gets ends when the
 // partitions are taken away; serve must return soon then. It returns nil, or
@@ -92,6 +96,7 @@ func runGroup(ctx context.Context, cfg GroupConfig, timeout time.Duration, serve
 	}
 	defer group.Close()
 	var warned damper
+	started := time.Now()
 	for {
 		gen, err := group.Next(ctx)
 		switch {
@@ -99,6 +104,9 @@ func runGroup(ctx context.Context, cfg GroupConfig, timeout time.Duration, serve
 			return nil
 		case errors.Is(err, kafka.InvalidSessionTimeout):
 			return err
+		case errors.Is(err, kafka.GroupCoordinatorNotAvailable) && time.Since(started) < coordinatorStart:
+			cfg.Log.Debug("group: no coordinator yet", "group", cfg.ID)
+			continue
 		case err != nil:
 			if warned.pass() {
 				cfg.Log.Warn("group: trying again", "group", cfg.ID, "error", err)

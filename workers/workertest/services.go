@@ -24,7 +24,7 @@ import (
 // Services are shared by all tests of a package; each test takes a Space of
 // its own.
 type Services struct {
-	MySQL  *local.MariaDB
+	MySQL  local.Store
 	Redis  *local.Redis
 	Kafka  *local.Kafka
 	spaces atomic.Int64
@@ -53,7 +53,7 @@ func Main(m *testing.M, s *Services) {
 
 func (s *Services) start(ctx context.Context, dir string) (err error) {
 	options := func(name string) local.Options { return local.Options{Dir: filepath.Join(dir, name)} }
-	if s.MySQL, err = local.StartMariaDB(ctx, options("mysql")); err != nil {
+	if s.MySQL, err = local.StartTestStore(ctx, options("mysql")); err != nil {
 		return err
 	}
 	if s.Redis, err = local.StartRedis(ctx, options("redis")); err != nil {
