@@ -1,7 +1,6 @@
 package queue
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,8 +24,7 @@ const (
 )
 
 // CreateTopics makes the topics that are missing, and returns when each
-// partition has a leader: before, Kafka says that the topic is unknown. The
-// number of partitions of those that exist is never changed: it decides which
+// partition's leader answers: before, Kafka refuses what is produced. The number of partitions of those that exist is never changed: it decides which
 // one a key goes to. It may be repeated, also by several processes at once.
 func CreateTopics(ctx context.Context, brokers []string, topics []TopicSpec) error {
 	transport := newTransport()
@@ -66,8 +64,9 @@ func awaitLeaders(ctx context.Context, brokers []string, topics []TopicSpec) err
 	}
 }
 
-// askLeaders fails where a partition of the topics has no leader yet. It asks
-// on a connection of its own: a pool answers from what it knew before.
+// askLeaders fails where a partition of the topics has no leader that answers
+// yet: a broker is named as the leader a moment before it knows that it is. It
+// asks on connections of its own: a pool answers from what it knew before.
 func askLeaders(ctx context.Context, brokers []string, topics []TopicSpec) error {
 	transport := newTransport()
 	defer transport.CloseIdleConnections()
@@ -80,21 +79,29 @@ func askLeaders(ctx context.Context, brokers []string, topics []TopicSpec) error
 	if err != nil {
 		return err
 	}
-	led := map[string]bool{}
+	ask := kafka.ListOffsetsRequest{Topics: map[string][]kafka.OffsetRequest{}}
 	for _, t := range res.Topics {
 		if t.Error != nil {
 			return fmt.Errorf("topic %s: %w", t.Name, t.Error)
 		}
 		for _, p := range t.Partitions {
-			if p.Error != nil || p.Leader.Host == "" {
-				return fmt.Errorf("%s/%d: %w", t.Name, p.ID, cmp.Or(p.Error, error(kafka.LeaderNotAvailable)))
-			}
+			ask.Topics[t.Name] = append(ask.Topics[t.Name], kafka.LastOffsetOf(p.ID))
 		}
-		led[t.Name] = len(t.Partitions) > 0
 	}
 	for _, t := range topics {
-		if !led[t.Name] {
+		if len(ask.Topics[t.Name]) == 0 {
 			return fmt.Errorf("topic %s: %w", t.Name, kafka.UnknownTopicOrPartition)
+		}
+	}
+	answer, err := client.ListOffsets(ctx, &ask)
+	if err != nil {
+		return err
+	}
+	for name, partitions := range answer.Topics {
+		for _, p := range partitions {
+			if p.Error != nil {
+				return fmt.Errorf("%s/%d: %w", name, p.Partition, p.Error)
+			}
 		}
 	}
 	return nil
