@@ -80,6 +80,7 @@ func mustProduce(t *testing.T, p *queue.Producer, topic string, partition int, v
 	}
 }
 
+// records are old: what was asked is kept, whatever its age.
 func records(values ...string) []*queue.Record {
 	var out []*queue.Record
 	for _, v := range values {
@@ -136,7 +137,7 @@ func (in *inbox) wait(t *testing.T, what string, ok func() bool) {
 		select {
 		case <-in.changed:
 		case <-ctx.Done():
-			t.Fatalf("never arrived: %s", what)
+			t.Fatalf("never arrived: %s; lost: %v", what, in.lost)
 		}
 	}
 }
@@ -145,7 +146,7 @@ func (in *inbox) wait(t *testing.T, what string, ok func() bool) {
 func fetch(t *testing.T, topic string, start map[int]int64) *inbox {
 	t.Helper()
 	in := &inbox{got: map[int][]queue.Message{}, lost: map[int]error{}, changed: make(chan struct{}, 1)}
-	f := queue.NewFetcher(queue.FetcherConfig{Brokers: brokers(), Topic: topic, Log: slog.New(slog.DiscardHandler)}, start)
+	f := queue.NewFetcher(queue.FetcherConfig{Brokers: brokers(), Topic: topic, Log: slog.New(slog.NewTextHandler(t.Output(), nil))}, start)
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { f.Run(ctx, in) })
@@ -306,6 +307,12 @@ func TestTopicMadeAnewIsNoticed(t *testing.T) {
 	if err := errors.Join(err, res.Errors[topic]); err != nil {
 		t.Fatal(err)
 	}
+	eventually(t, "the topic is gone", func() bool { // brokers hear of it a moment later
+		transport := &kafka.Transport{} // a pool would answer from what it knew
+		defer transport.CloseIdleConnections()
+		meta, err := (&kafka.Client{Addr: client.Addr, Transport: transport}).Metadata(limit(t), &kafka.MetadataRequest{Topics: []string{topic}})
+		return err == nil && errors.Is(meta.Topics[0].Error, kafka.UnknownTopicOrPartition)
+	})
 	mustCreate(t, topic, 1)
 	mustProduce(t, newProducer(t, topic, nil), topic, 0, "new0", "new1")
 	bounds, err := queue.Offsets(limit(t), brokers(), topic, []int{0})

@@ -50,6 +50,11 @@ func (g *Generation) Commit(offsets map[int]int64) error {
 // topic for their offsets is made when the first member asks.
 const coordinatorStart = 5 * time.Second
 
+func isStarting(err error) bool {
+	return errors.Is(err, kafka.GroupCoordinatorNotAvailable) || errors.Is(err, kafka.GroupLoadInProgress) ||
+		errors.Is(err, kafka.NotCoordinatorForGroup)
+}
+
 // RunGroup keeps this process a member of a consumer group until ctx ends, and
 // calls serve with each assignment. The context that serve gets ends when the
 // partitions are taken away; serve must return soon then. It returns nil, or
@@ -104,8 +109,8 @@ func runGroup(ctx context.Context, cfg GroupConfig, timeout time.Duration, serve
 			return nil
 		case errors.Is(err, kafka.InvalidSessionTimeout):
 			return err
-		case errors.Is(err, kafka.GroupCoordinatorNotAvailable) && time.Since(started) < coordinatorStart:
-			cfg.Log.Debug("group: no coordinator yet", "group", cfg.ID)
+		case isStarting(err) && time.Since(started) < coordinatorStart:
+			cfg.Log.Debug("group: no coordinator yet", "group", cfg.ID, "error", err)
 			continue
 		case err != nil:
 			if warned.pass() {
