@@ -19,7 +19,7 @@ import (
 	"time"
 
 	toxiproxy "github.com/Shopify/toxiproxy/v2"
-	_ "github.com/go-sql-driver/mysql"
+	"github.com/go-sql-driver/mysql"
 
 	"sponge/infra/local"
 )
@@ -148,8 +148,17 @@ func (c *cluster) startMySQL(ctx context.Context) (err error) {
 	if c.mysql, err = local.StartMariaDB(ctx, c.options(c.stores)); err != nil {
 		return err
 	}
-	if c.db == nil {
-		c.db, err = sql.Open("mysql", c.mysql.DSN("sponge"))
+	if c.db != nil {
+		return nil
+	}
+	cfg, err := mysql.ParseDSN(c.mysql.DSN("sponge"))
+	if err != nil {
+		return err
+	}
+	cfg.Logger = &mysql.NopLogger{} // it would print what is meant to fail
+	connector, err := mysql.NewConnector(cfg)
+	if err == nil {
+		c.db = sql.OpenDB(connector)
 	}
 	return err
 }

@@ -4,8 +4,10 @@ package faults
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"syscall"
+	"testing"
 	"time"
 )
 
@@ -169,7 +171,11 @@ func (h *history) excuse(edge int) {
 
 // linkFaults are troubles of every link, of one process or of all at once.
 func linkFaults() (list []*fault) {
-	links := []struct{ name, of, link string }{
+	silence, trouble := 5*time.Second, 2*time.Second
+	if testing.Short() {
+		silence, trouble = 2*time.Second, time.Second
+	}
+	all := []struct{ name, of, link string }{
 		{"client–edge", "edge", linkClients},
 		{"edge–Kafka", "edge", linkKafka},
 		{"edge–Redis", "edge", linkRedis},
@@ -177,7 +183,7 @@ func linkFaults() (list []*fault) {
 		{"worker–Redis", "worker", linkRedis},
 		{"worker–MySQL", "worker", linkMySQL},
 	}
-	for _, at := range links {
+	for _, at := range all {
 		choose := func(s *stage) (out []*link) {
 			procs := s.c.edges
 			if at.of == "worker" {
@@ -191,7 +197,7 @@ func linkFaults() (list []*fault) {
 			}
 			return out
 		}
-		during := func(name string, lasts time.Duration, do func(*link) error) {
+		during := func(name string, lasts time.Duration, do func(*link)) {
 			list = append(list, &fault{name: name + " on " + at.name, bar: backBar, doubles: true, strike: func(ctx context.Context, s *stage) (time.Time, error) {
 				if at.link == linkClients {
 					for i := range s.c.edges {
@@ -200,9 +206,7 @@ func linkFaults() (list []*fault) {
 				}
 				chosen := choose(s)
 				for _, l := range chosen {
-					if err := do(l); err != nil {
-						return time.Time{}, err
-					}
+					do(l)
 				}
 				pause(ctx, lasts)
 				for _, l := range chosen {
@@ -213,10 +217,10 @@ func linkFaults() (list []*fault) {
 				return time.Now(), nil
 			}})
 		}
-		during("connections cut for 1 s", time.Second, func(l *link) error { l.cut(); return nil })
-		during("5 s of silence", 5*time.Second, (*link).silence)
-		during("300 ms of latency", 2*time.Second, func(l *link) error { return l.latency(150 * time.Millisecond) })
-		during("1 % of slow reads", 2*time.Second, (*link).slow)
+		during("connections cut for 1 s", time.Second, (*link).cut)
+		during(fmt.Sprintf("%.0f s of silence", silence.Seconds()), silence, (*link).silence)
+		during("300 ms of latency", trouble, func(l *link) { l.latency(150 * time.Millisecond) })
+		during("1 % of slow reads", trouble, (*link).slow)
 	}
 	return list
 }

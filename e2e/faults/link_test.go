@@ -3,13 +3,12 @@
 package faults
 
 import (
-	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,16 +26,38 @@ type link struct {
 	addr  string // where the process finds it
 	proxy *toxiproxy.Proxy
 	tap   *tap
+
+	mu sync.Mutex // guards the following
+	trouble
+	changed chan struct{} // closed when trouble changes
 }
 
-// slowReads makes one read in a hundred slow.
-type slowReads struct {
-	_ int // toxiproxy makes it from its type
+// trouble is what a link does to every chunk, in both directions.
+type trouble struct {
+	delay  time.Duration // of each; 0: none
+	slow   bool          // one in a hundred takes slowRead
+	silent bool          // nothing goes on until that ends
+	gone   bool          // nothing goes on, ever
 }
 
 const slowRead = 500 * time.Millisecond
 
-func (*slowReads) Pipe(stub *toxics.ToxicStub) {
+// links finds a link from within toxiproxy, which makes toxics from JSON.
+var links sync.Map // by name
+
+// troubleToxic does what its link's trouble says. It is in the chain of every
+// connection from the beginning: toxiproxy may wait for ever when toxics come
+// and go while connections end.
+type troubleToxic struct {
+	Link string `json:"link"`
+}
+
+// GetBufferSize is how many chunks may be on their way at once.
+func (t *troubleToxic) GetBufferSize() int { return 1024 }
+
+func (t *troubleToxic) Pipe(stub *toxics.ToxicStub) {
+	at, _ := links.Load(t.Link)
+	l := at.(*link)
 	for {
 		select {
 		case <-stub.Interrupt:
@@ -46,22 +67,56 @@ func (*slowReads) Pipe(stub *toxics.ToxicStub) {
 				stub.Close()
 				return
 			}
-			if rand.IntN(100) == 0 {
-				select {
-				case <-time.After(slowRead):
-				case <-stub.Interrupt:
-					stub.Output <- c
-					return
-				}
+			if l.pass(c.Timestamp) {
+				stub.Output <- c
 			}
-			stub.Output <- c
 		}
 	}
 }
 
+// pass waits until a chunk that came at some time may go on, or reports that
+// it never will.
+func (l *link) pass(came time.Time) bool {
+	slow := rand.IntN(100) == 0
+	for {
+		l.mu.Lock()
+		now, changed := l.trouble, l.changed
+		l.mu.Unlock()
+		wait := time.Until(came.Add(now.delay))
+		if now.slow && slow {
+			wait = slowRead
+		}
+		switch {
+		case now.gone:
+			return false
+		case now.silent:
+			<-changed
+			continue
+		case wait <= 0:
+			return true
+		}
+		t := time.NewTimer(wait)
+		select {
+		case <-t.C:
+			return true
+		case <-changed:
+			t.Stop()
+			came, slow = time.Now(), false
+		}
+	}
+}
+
+func (l *link) set(t trouble) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.trouble = t
+	close(l.changed)
+	l.changed = make(chan struct{})
+}
+
 // newLinks is a maker of links; they last until the process ends.
 func newLinks() *toxiproxy.ApiServer {
-	toxics.Register("slow_reads", new(slowReads))
+	toxics.Register("trouble", new(troubleToxic))
 	return toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
 }
 
@@ -71,7 +126,15 @@ func connect(server *toxiproxy.ApiServer, name string, port int, network, to str
 	if err != nil {
 		return nil, err
 	}
-	l := &link{tap: t, proxy: toxiproxy.NewProxy(server, name, fmt.Sprintf("127.0.0.1:%d", port), t.addr)}
+	name = fmt.Sprintf("%s %s", name, t.addr) // unique
+	l := &link{tap: t, proxy: toxiproxy.NewProxy(server, name, loopback(port), t.addr), changed: make(chan struct{})}
+	links.Store(name, l)
+	for _, stream := range []string{"upstream", "downstream"} {
+		if _, err := l.proxy.Toxics.AddToxicJson(strings.NewReader(
+			fmt.Sprintf(`{"type":"trouble","stream":%q,"toxicity":1,"attributes":{"link":%q}}`, stream, name))); err != nil {
+			return nil, fmt.Errorf("link %s: %w", name, err)
+		}
+	}
 	if err := l.proxy.Start(); err != nil {
 		return nil, fmt.Errorf("link %s: %w", name, err)
 	}
@@ -79,48 +142,24 @@ func connect(server *toxiproxy.ApiServer, name string, port int, network, to str
 	return l, nil
 }
 
-// toxic adds one in a direction: upstream is towards the service.
-func (l *link) toxic(kind, stream, attributes string) error {
-	_, err := l.proxy.Toxics.AddToxicJson(bytes.NewBufferString(
-		fmt.Sprintf(`{"name":%q,"type":%q,"stream":%q,"toxicity":1,"attributes":{%s}}`, kind+stream, kind, stream, attributes)))
-	return err
-}
-
 // latency delays every chunk, both ways. Nothing is lost when it goes.
-func (l *link) latency(d time.Duration) error {
-	at := fmt.Sprintf(`"latency":%d`, d.Milliseconds())
-	if err := l.toxic("latency", "upstream", at); err != nil {
-		return err
-	}
-	return l.toxic("latency", "downstream", at)
-}
+func (l *link) latency(d time.Duration) { l.set(trouble{delay: d}) }
 
 // silence lets nothing through, and nobody knows. What was sent arrives when
 // it ends.
-func (l *link) silence() error { return l.latency(time.Hour) }
+func (l *link) silence() { l.set(trouble{silent: true}) }
 
 // vanish swallows everything, as a host does that is gone: no end, no reset.
-func (l *link) vanish() error {
-	if err := l.toxic("timeout", "upstream", `"timeout":0`); err != nil {
-		return err
-	}
-	return l.toxic("timeout", "downstream", `"timeout":0`)
-}
+func (l *link) vanish() { l.set(trouble{gone: true}) }
 
-func (l *link) slow() error { return l.toxic("slow_reads", "downstream", "") }
+func (l *link) slow() { l.set(trouble{slow: true}) }
 
 // cut ends every connection and refuses new ones until mended.
 func (l *link) cut() { l.proxy.Stop() }
 
 // mend undoes everything.
 func (l *link) mend() error {
-	for _, name := range []string{"latencyupstream", "latencydownstream", "timeoutupstream", "timeoutdownstream", "slow_readsdownstream"} {
-		if l.proxy.Toxics.GetToxic(name) != nil {
-			if err := l.proxy.Toxics.RemoveToxic(context.Background(), name); err != nil {
-				return err
-			}
-		}
-	}
+	l.set(trouble{})
 	if err := l.proxy.Start(); err != nil && !errors.Is(err, toxiproxy.ErrProxyAlreadyStarted) {
 		return err
 	}

@@ -25,6 +25,7 @@ import (
 
 // TestDiskFull fills the disk of MySQL.
 func TestDiskFull(t *testing.T) {
+	t.Parallel()
 	stores := filepath.Join(t.TempDir(), "small")
 	if err := os.MkdirAll(stores, 0o700); err != nil {
 		t.Fatal(err)
@@ -106,6 +107,7 @@ func (s *stage) talkFor(ctx context.Context, bursts int) error {
 // somebody might who wants to "clean up". Its partitions stop loudly, and
 // nothing is numbered anew.
 func TestTopicRecreated(t *testing.T) {
+	t.Parallel()
 	s := newStage(t, "recreated", clusterOptions{binary: build(t)}, runSeed(t))
 	ctx, cancel := context.WithTimeout(t.Context(), roundLimit)
 	defer cancel()
@@ -151,7 +153,7 @@ func TestTopicRecreated(t *testing.T) {
 	if !slices.Equal(before, after) {
 		t.Errorf("rows changed:\n%v\n%v", before, after)
 	}
-	results = append(results, &result{fault: &fault{name: "the topic of chat frames is deleted and made anew: its partitions stop"}, rounds: 1, again: []time.Duration{0}})
+	remember(&result{fault: &fault{name: "the topic of chat frames is deleted and made anew: its partitions stop"}, rounds: 1, again: []time.Duration{0}})
 }
 
 // fingerprint is what the conversations that everybody talks in look like.
@@ -177,6 +179,7 @@ func (s *stage) fingerprint(ctx context.Context) ([]string, error) {
 // are whole, starts the workers again, the topics give back what the copy
 // lacks, under the same numbers.
 func TestStoreRestored(t *testing.T) {
+	t.Parallel()
 	s := newStage(t, "restored", clusterOptions{binary: build(t)}, runSeed(t))
 	ctx, cancel := context.WithTimeout(t.Context(), 2*roundLimit)
 	defer cancel()
@@ -217,7 +220,7 @@ func TestStoreRestored(t *testing.T) {
 	}
 	told = append(told, s.acknowledged()...) // by partitions that the copy was not too old for
 	must(s.l.until(ctx, func() error { return s.allThere(ctx, told) }))
-	results = append(results, &result{fault: &fault{name: "MySQL is restored from an older copy: partitions stop; restarted, the topics give everything back"},
+	remember(&result{fault: &fault{name: "MySQL is restored from an older copy: partitions stop; restarted, the topics give everything back"},
 		rounds: 1, again: []time.Duration{0}, verdict: verdict{acknowledged: len(told)}})
 }
 

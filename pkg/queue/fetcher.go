@@ -165,7 +165,7 @@ func (s *fetchSession) run(ctx context.Context, sink Sink) error {
 			}
 			continue
 		}
-		m, err := s.f.transport.RoundTrip(ctx, s.f.addr, req)
+		m, err := s.roundTrip(ctx, req)
 		if err != nil {
 			return err
 		}
@@ -195,6 +195,17 @@ func (s *fetchSession) run(ctx context.Context, sink Sink) error {
 		}
 	}
 	return ctx.Err()
+}
+
+// fetchPatience is how long a broker may take for an answer beyond the wait
+// that it was asked for. One that keeps the connection and says nothing is left
+// then.
+const fetchPatience = 10 * time.Second
+
+func (s *fetchSession) roundTrip(ctx context.Context, req kafka.Request) (kafka.Response, error) {
+	ctx, cancel := context.WithTimeout(ctx, fetchWait+fetchPatience)
+	defer cancel()
+	return s.f.transport.RoundTrip(ctx, s.f.addr, req)
 }
 
 // awaitRoom waits until a full partition may have room. The time bound covers
