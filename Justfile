@@ -1,4 +1,4 @@
-# Every recipe but mysql9 is something that .ci/run calls, too.
+# Every recipe but mysql9 and faults is something that .ci/run calls, too.
 
 # List the recipes.
 default:
@@ -15,6 +15,15 @@ up *ARGS:
 # The tests, on private services.
 test:
     go test -race -timeout 20m ./...
+
+# Every fault once, on real services.
+faults-short:
+    go test -tags faults -count=1 -short -timeout 15m -run 'TestFaults|TestDisk|TestTopic|TestStore' ./e2e/faults
+
+# Every fault ten times, then the builds that lack a safeguard: an hour. TABLE gets the results.
+faults TABLE="faults.md":
+    go test -tags faults -count=1 -v -timeout 2h -run 'TestClock|TestFaults|TestDisk|TestTopic|TestStore' ./e2e/faults -args -rounds 10 -table {{absolute_path(TABLE)}}
+    go test -tags faults -count=1 -v -timeout 30m -run 'TestMutants$' ./e2e/faults -args -rounds 3 -table {{absolute_path(TABLE)}}.mutants
 
 # The tests of the SQL on MySQL 9, from Debian's sid, which moves: best effort.
 mysql9:

@@ -103,6 +103,52 @@ func (s *stage) talkFor(ctx context.Context, bursts int) error {
 	return s.l.settle(ctx)
 }
 
+// defaultsBar is within which partitions of a dead worker answer again where
+// the broker allows no shorter sessions than Kafka's default.
+const defaultsBar = 8 * time.Second
+
+// TestFaultsAtKafkasDefaults kills workers whose sessions last for 6 s, which
+// is the least that a broker allows by default.
+func TestFaultsAtKafkasDefaults(t *testing.T) {
+	t.Parallel()
+	seed := runSeed(t)
+	s := newStage(t, "defaults", clusterOptions{binary: build(t), env: []string{"SPONGE_WORKER_SESSION_TIMEOUT=6s"}}, seed)
+	all := kills()
+	f := all[slices.IndexFunc(all, func(f *fault) bool { return f.name == "kill -9 of a storage worker" })]
+	f.name += ", sessions of 6 s"
+	f.bar = defaultsBar
+	s.report(t, s.play(f, *rounds, seed))
+}
+
+// TestFaultsThatLast takes services away for longer than a frame may wait for
+// its answer: what Kafka did not get is refused (503), and has not happened;
+// what is in doubt (504) is settled by its repeat.
+func TestFaultsThatLast(t *testing.T) {
+	t.Parallel()
+	seed := runSeed(t)
+	s := newStage(t, "last", clusterOptions{binary: build(t)}, seed)
+	const away = 12 * time.Second
+	outage := func(name string, code protocol.Code, kill func(*cluster), start func(*cluster, context.Context) error) {
+		f := &fault{name: name + " is away for 12 s", bar: backBar, doubles: true, strike: func(ctx context.Context, s *stage) (time.Time, error) {
+			kill(s.c)
+			pause(ctx, away)
+			err := start(s.c, ctx)
+			return time.Now(), err
+		}, finish: func(context.Context, *stage) error {
+			s.h.mu.Lock()
+			defer s.h.mu.Unlock()
+			if s.h.codes[code] == 0 {
+				return fmt.Errorf("nothing was answered with %d", code)
+			}
+			return nil
+		}}
+		s.report(t, s.play(f, *rounds, seed))
+	}
+	outage("Kafka", protocol.NotAccepted, func(c *cluster) { c.kafka.Kill() }, (*cluster).startKafka)
+	outage("Redis", protocol.Unknown, func(c *cluster) { c.redis.Kill() }, (*cluster).startRedis)
+	outage("MySQL", protocol.Unknown, func(c *cluster) { c.mysql.Kill() }, (*cluster).startMySQL)
+}
+
 // TestTopicRecreated deletes the topic of chat frames and makes it anew, as
 // somebody might who wants to "clean up". Its partitions stop loudly, and
 // nothing is numbered anew.
