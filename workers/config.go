@@ -20,7 +20,7 @@ type Config struct {
 	MaxBatch        int           `env:"SPONGE_WORKER_BATCH" envDefault:"500" doc:"most records of one transaction, 1 to 5000"`
 	SessionTimeout  time.Duration `env:"SPONGE_WORKER_SESSION_TIMEOUT" envDefault:"1500ms" doc:"after how long a dead worker's partitions go to others, where the broker allows it"`
 	FallbackTimeout time.Duration `env:"SPONGE_WORKER_SESSION_FALLBACK" envDefault:"6s" doc:"the same for brokers that do not allow it"`
-	ProofTime       time.Duration `env:"SPONGE_WORKER_PROOF_TIME" envDefault:"30m" doc:"how long a session proof holds until the edge renews it; a session that was ended elsewhere lives on for so long at most"`
+	ProofTime       time.Duration `env:"SPONGE_WORKER_PROOF_TIME" envDefault:"30m" doc:"how long a session proof holds; edges renew it at half of that, and notice then that a session was ended elsewhere"`
 	SessionTime     time.Duration `env:"SPONGE_WORKER_TOKEN_TIME" envDefault:"720h" doc:"how long a session token logs in again after its last use"`
 	DeadInRow       int           `env:"SPONGE_WORKER_DEAD_IN_ROW" envDefault:"5" doc:"so many frames in a row that no handler can take stop their partition, 1 to 1000"`
 

@@ -38,8 +38,6 @@ func startEmbeddedKafka(ctx context.Context, o Options, c KafkaConfig) (*Kafka, 
 		kfake.DataDir(filepath.Join(o.Dir, embeddedData)),
 		kfake.WithLogger(log),
 		kfake.BrokerConfigs(map[string]string{
-			// What was asked is kept until somebody decides otherwise, topic by topic.
-			"log.retention.ms": "-1",
 			// Retention is looked at hourly by default: too seldom for a topic
 			// whose retention is given in minutes.
 			"log.cleaner.backoff.ms":       "1000",

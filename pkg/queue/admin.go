@@ -24,19 +24,27 @@ const (
 )
 
 // CreateTopics makes the topics that are missing, and returns when each
-// partition's leader answers: before, Kafka refuses what is produced. The number of partitions of those that exist is never changed: it decides which
-// one a key goes to. It may be repeated, also by several processes at once.
+// partition's leader answers: before, Kafka refuses what is produced. New ones
+// keep their records for good. The number of partitions of those that exist is
+// never changed: it decides which one a key goes to. It may be repeated, also
+// by several processes at once.
 func CreateTopics(ctx context.Context, brokers []string, topics []TopicSpec) error {
 	transport := newTransport()
 	defer transport.CloseIdleConnections()
 	client := kafka.Client{Addr: brokerAddr(brokers), Transport: transport, Timeout: 15 * time.Second}
 	req := kafka.CreateTopicsRequest{}
-	// Brokers refuse records from a clock that is an hour ahead of theirs, unless
-	// they write the time themselves.
-	byBroker := []kafka.ConfigEntry{{ConfigName: "message.timestamp.type", ConfigValue: "LogAppendTime"}}
+	config := []kafka.ConfigEntry{
+		// The topics are what an audit replays: whoever lets records go decides it.
+		{ConfigName: "retention.ms", ConfigValue: "-1"},
+		{ConfigName: "retention.bytes", ConfigValue: "-1"},
+		{ConfigName: "cleanup.policy", ConfigValue: "delete"},
+		// Brokers refuse records from a clock that is an hour ahead of theirs,
+		// unless they write the time themselves.
+		{ConfigName: "message.timestamp.type", ConfigValue: "LogAppendTime"},
+	}
 	for _, t := range topics {
 		req.Topics = append(req.Topics, kafka.TopicConfig{Topic: t.Name, NumPartitions: t.Partitions, ReplicationFactor: t.Replication,
-			ConfigEntries: byBroker})
+			ConfigEntries: config})
 	}
 	res, err := client.CreateTopics(ctx, &req)
 	if err != nil {
