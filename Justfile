@@ -18,11 +18,11 @@ test:
 
 # Every fault once, on real services.
 faults-short:
-    go test -tags faults -count=1 -short -timeout 15m -run 'TestFaults|TestDisk|TestTopic|TestStore' ./e2e/faults
+    go test -tags faults -count=1 -short -parallel 2 -timeout 15m -run 'TestFaults|TestDisk|TestTopic|TestStore' ./e2e/faults
 
 # Every fault ten times, then the builds that lack a safeguard: an hour. TABLE gets the results.
 faults TABLE="faults.md":
-    go test -tags faults -count=1 -v -timeout 2h -run 'TestClock|TestFaults|TestDisk|TestTopic|TestStore' ./e2e/faults -args -rounds 10 -table {{absolute_path(TABLE)}}
+    go test -tags faults -count=1 -v -parallel 2 -timeout 2h -run 'TestClock|TestFaults|TestDisk|TestTopic|TestStore' ./e2e/faults -args -rounds 10 -table {{absolute_path(TABLE)}}
     go test -tags faults -count=1 -v -timeout 30m -run 'TestMutants$' ./e2e/faults -args -rounds 3 -table {{absolute_path(TABLE)}}.mutants
 
 # The tests of the SQL on MySQL 9, from Debian's sid, which moves: best effort.

@@ -45,6 +45,7 @@ type checker struct {
 	covered map[string][]int64              // behind the last record that the journal tells of, as far as it was read
 	journal int64                           // its last number that was read
 	told    map[int64]bool                  // numbers that the journal's topic has
+	copies  map[string][]int64              // of the chapter's messages in the log: their offsets
 }
 
 // newChecker begins at the beginning: with empty topics and tables.
@@ -79,7 +80,6 @@ func (k *checker) chapter(ctx context.Context) (*verdict, error) {
 		stored[conv] = rows
 	}
 	k.stored(v, stored)
-	k.order(v)
 	if err := k.delivered(ctx, v, stored); err != nil {
 		return nil, err
 	}
@@ -89,6 +89,7 @@ func (k *checker) chapter(ctx context.Context) (*verdict, error) {
 	if err := k.topics(ctx, v, stored); err != nil {
 		return nil, err
 	}
+	k.order(v)
 	h := k.l.h
 	h.mu.Lock()
 	for _, d := range slices.Concat(k.l.steady, k.l.roaming) {
@@ -190,7 +191,8 @@ func (k *checker) order(v *verdict) {
 		slices.SortFunc(list, func(a, b *message) int { return a.order - b.order })
 		for i := 1; i < len(list); i++ {
 			if list[i].seq < list[i-1].seq {
-				v.fault("ORDER: %s sent %q before %q, and they are %d and %d", s.name, list[i-1].text, list[i].text, list[i-1].seq, list[i].seq)
+				v.fault("ORDER: %s sent %q before %q, and they are %d and %d; in the log at %d and %d", s.name,
+					list[i-1].text, list[i].text, list[i-1].seq, list[i].seq, k.copies[list[i-1].text], k.copies[list[i].text])
 			}
 		}
 	}
@@ -266,13 +268,13 @@ func (k *checker) topics(ctx context.Context, v *verdict, stored map[protocol.Co
 		v.fault("%v", err)
 		return nil
 	}
-	inLog := map[string]int{}
+	k.copies = map[string][]int64{}
 	storage := protocol.TopicStorage.Name()
 	for p, from := range k.offsets[storage] {
-		if err := k.read(ctx, storage, p, from, ends[storage][p], func(value []byte) {
+		if err := k.read(ctx, storage, p, from, ends[storage][p], func(offset int64, value []byte) {
 			var f wireFrame
 			if json.Unmarshal(value, &f) == nil && f.Text != "" {
-				inLog[f.Text]++
+				k.copies[f.Text] = append(k.copies[f.Text], offset)
 			}
 		}); err != nil {
 			return err
@@ -280,7 +282,7 @@ func (k *checker) topics(ctx context.Context, v *verdict, stored map[protocol.Co
 	}
 	for conv, rows := range stored {
 		for _, r := range rows {
-			if inLog[r.text] == 0 {
+			if len(k.copies[r.text]) == 0 {
 				v.fault("NOT IN THE LOG: %q, which is %s %d", r.text, conv, r.seq)
 			}
 		}
@@ -364,7 +366,7 @@ func (k *checker) published(ctx context.Context, v *verdict, numbers map[int64]b
 			return err
 		}
 		end := ends[protocol.TopicJournal][0]
-		err = k.read(ctx, protocol.TopicJournal, 0, at, end, func(value []byte) {
+		err = k.read(ctx, protocol.TopicJournal, 0, at, end, func(_ int64, value []byte) {
 			var r struct{ Number int64 }
 			if json.Unmarshal(value, &r) == nil {
 				k.told[r.Number] = true
@@ -419,7 +421,7 @@ func (k *checker) ends(ctx context.Context) (map[string][]int64, error) {
 }
 
 // read calls each with the values of a partition's records.
-func (k *checker) read(ctx context.Context, topic string, partition int, from, to int64, each func(value []byte)) error {
+func (k *checker) read(ctx context.Context, topic string, partition int, from, to int64, each func(offset int64, value []byte)) error {
 	if from >= to {
 		return nil
 	}
@@ -433,7 +435,7 @@ func (k *checker) read(ctx context.Context, topic string, partition int, from, t
 		if err != nil {
 			return err
 		}
-		each(m.Value)
+		each(m.Offset, m.Value)
 		if m.Offset >= to-1 {
 			return nil
 		}

@@ -148,7 +148,7 @@ func freezes() []*fault {
 		return nil
 	}
 	return []*fault{
-		{name: "SIGSTOP of a storage worker for 10 s", bar: takeoverBar, doubles: true, after: thaw, strike: func(ctx context.Context, s *stage) (time.Time, error) {
+		{name: "SIGSTOP of a storage worker for 10 s", bar: lockedBar, doubles: true, after: thaw, strike: func(ctx context.Context, s *stage) (time.Time, error) {
 			return freeze(pick(s, s.c.worker["storage"])), nil
 		}},
 		{name: "SIGSTOP of an edge for 12 s", doubles: true, presence: true, strike: func(ctx context.Context, s *stage) (time.Time, error) {

@@ -79,6 +79,10 @@ func (d *dialer) dial(ctx context.Context, dev *device) (net.Conn, error) {
 	return nil, errors.Join(errs...)
 }
 
+// pingAfter is the silence after which a client asks, and after twice of which
+// it leaves: longer in all than an edge may owe it an answer.
+const pingAfter = 6 * time.Second
+
 // connect gives the device a client, without a login.
 func (d *dialer) connect(ctx context.Context, dev *device) (err error) {
 	dev.dials = d
@@ -86,7 +90,7 @@ func (d *dialer) connect(ctx context.Context, dev *device) (err error) {
 		Addrs:   []string{"home"},
 		Dial:    func(ctx context.Context, _ string) (net.Conn, error) { return d.dial(ctx, dev) },
 		Confirm: dev.confirm,
-		Ping:    2 * time.Second,
+		Ping:    pingAfter,
 		Backoff: [2]time.Duration{50 * time.Millisecond, time.Second},
 	})
 	return err

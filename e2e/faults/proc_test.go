@@ -153,7 +153,7 @@ func (p *proc) crashes() error {
 // vitals are what must come back to where it was after every fault.
 type vitals struct {
 	goroutines int
-	heap       int64 // bytes in use after a collection
+	heap       int64 // bytes of what is alive after a collection
 }
 
 // vitals collects the garbage and looks.
@@ -170,7 +170,7 @@ func (p *proc) vitals() (v vitals, err error) {
 		return v, err
 	}
 	v.goroutines = goroutines(profile)
-	v.heap = int64(metric(text, "go_memstats_heap_inuse_bytes"))
+	v.heap = int64(metric(text, "go_memstats_heap_alloc_bytes"))
 	return v, nil
 }
 

@@ -16,6 +16,12 @@ func markdown(results []*result) string {
 	b.WriteString("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n")
 	var total verdict
 	n := 0
+	order := map[string]int{}
+	for i, f := range allFaults() {
+		order[f.name] = i + 1 - len(allFaults())
+	}
+	results = slices.Clone(results)
+	slices.SortStableFunc(results, func(a, b *result) int { return order[a.fault.name] - order[b.fault.name] })
 	for _, r := range results {
 		bar, presence := "–", "–"
 		if r.fault.bar > 0 {
