@@ -67,7 +67,10 @@ func (a *announcer) start(from map[int]int64) {
 	}
 }
 
-// add hands a batch over. It blocks while Redis is slower than MySQL.
+// add hands a batch over, in the order of its offsets. It blocks while Redis is
+// slower than MySQL. Where it fails, because ctx has ended, the next owner
+// announces the batch; nothing behind it may be handed over then, since that
+// would count as all before it.
 func (a *announcer) add(ctx context.Context, j *job) error {
 	if j.journal != nil {
 		a.journal.write(j.journal, func(err error) {
@@ -85,9 +88,10 @@ func (a *announcer) add(ctx context.Context, j *job) error {
 	}
 	select {
 	case a.jobs <- j:
-	case <-ctx.Done(): // the next owner announces it
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
-	return nil
 }
 
 // half notes that the results or the journal row of a job are out; both make

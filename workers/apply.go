@@ -104,8 +104,8 @@ func (l *lane) apply(ctx context.Context, frames []*Frame, handle handleFunc, de
 	if len(locked) > 0 {
 		l.giveBack(locked)
 	}
-	if len(applied) > 0 {
-		l.recallUnheard(ctx, applied)
+	if len(applied) > 0 && l.recallUnheard(ctx, applied) != nil {
+		return nil // the next owner announces these, and those behind them
 	}
 	if len(mine) == 0 {
 		return nil
@@ -120,7 +120,8 @@ func (l *lane) apply(ctx context.Context, frames []*Frame, handle handleFunc, de
 	l.announce.wrote(j.saved)
 	l.metrics.batch(l.topic, mine, outcomes)
 	l.metrics.stage(l.topic, "transaction", started)
-	return l.announce.add(ctx, j)
+	_ = l.announce.add(ctx, j) // fails when the lane ends
+	return nil
 }
 
 // lock locks the rows of the batch's partitions and sorts its frames into

@@ -119,7 +119,9 @@ func (l *lane) batch(ctx context.Context, batch []taken) {
 		}
 	}
 	if len(old) > 0 {
-		l.recall(ctx, old)
+		if l.recall(ctx, old) != nil {
+			return // the next owner does
+		}
 	}
 	if len(frames) > 0 {
 		l.process(ctx, frames)
@@ -207,8 +209,9 @@ func (l *lane) attempt(ctx context.Context, frames []*Frame) error {
 }
 
 // recallUnheard announces what was applied by a commit whose answer nobody
-// heard: its journal row may be missing in the topic, too.
-func (l *lane) recallUnheard(ctx context.Context, frames []*Frame) {
+// heard: its journal row may be missing in the topic, too. It fails only when
+// ctx has ended.
+func (l *lane) recallUnheard(ctx context.Context, frames []*Frame) error {
 	from := map[int]int64{}
 	for _, f := range frames {
 		if at, ok := from[f.Partition]; !ok || f.Offset < at {
@@ -219,25 +222,27 @@ func (l *lane) recallUnheard(ctx context.Context, frames []*Frame) {
 	for ctx.Err() == nil {
 		err := l.republish(ctx, from)
 		if err == nil {
-			l.recall(ctx, frames)
-			return
+			return l.recall(ctx, frames)
 		}
 		l.log.Error("republish journal rows: trying again", "error", err)
 		pause(ctx, wait.NextBackOff())
 	}
+	return ctx.Err()
 }
 
-// recall announces again what was applied before.
-func (l *lane) recall(ctx context.Context, frames []*Frame) {
+// recall announces again what was applied before. It fails only when ctx has
+// ended.
+func (l *lane) recall(ctx context.Context, frames []*Frame) error {
 	wait := newBackOff()
 	for ctx.Err() == nil {
 		err := l.tryRecall(ctx, frames)
 		if err == nil {
-			return
+			return nil
 		}
 		l.log.Error("recall failed: trying again", "frames", len(frames), "error", err)
 		pause(ctx, wait.NextBackOff())
 	}
+	return ctx.Err()
 }
 
 func (l *lane) tryRecall(ctx context.Context, frames []*Frame) error {

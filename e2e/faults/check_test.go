@@ -30,6 +30,7 @@ type verdict struct {
 	lost, renumbered   int
 	doubles, repeats   int // on one connection; on later ones of the device
 	doubled            []string
+	filled             int // that came only by 16
 	unpushed           int // that came only after the device had connected anew
 	slowest            time.Duration
 	codes              map[protocol.Code]int
@@ -46,11 +47,12 @@ type checker struct {
 	journal int64                           // its last number that was read
 	told    map[int64]bool                  // numbers that the journal's topic has
 	copies  map[string][]int64              // of the chapter's messages in the log: their offsets
+	sums    map[protocol.Conversation]int64 // of the rows up to seqs
 }
 
 // newChecker begins at the beginning: with empty topics and tables.
 func newChecker(ctx context.Context, c *cluster, l *load) (*checker, error) {
-	k := &checker{c: c, l: l, seqs: map[protocol.Conversation]int64{}, offsets: map[string][]int64{}, covered: map[string][]int64{}, told: map[int64]bool{}}
+	k := &checker{c: c, l: l, seqs: map[protocol.Conversation]int64{}, offsets: map[string][]int64{}, covered: map[string][]int64{}, told: map[int64]bool{}, sums: map[protocol.Conversation]int64{}}
 	for t, n := range partitions() {
 		k.offsets[t], k.covered[t] = make([]int64, n), make([]int64, n)
 	}
@@ -71,6 +73,19 @@ func partitions() map[string]int {
 // answer.
 func (k *checker) chapter(ctx context.Context) (*verdict, error) {
 	v := &verdict{}
+	// What is in doubt may still be applied; only then are the rows final.
+	if err := k.l.until(ctx, func() error {
+		ends, err := k.ends(ctx)
+		if err == nil {
+			err = k.applied(ctx, ends)
+		}
+		return err
+	}); err != nil {
+		v.fault("%v", err)
+	}
+	if err := k.untouched(ctx, v); err != nil {
+		return nil, err
+	}
 	stored := map[protocol.Conversation][]row{}
 	for conv := range k.l.members {
 		rows, err := k.rows(ctx, conv)
@@ -96,9 +111,25 @@ func (k *checker) chapter(ctx context.Context) (*verdict, error) {
 		h.overdue(d.wire)
 	}
 	v.doubles, v.doubled, v.repeats, v.slowest, v.codes = h.doubles, h.doubled, h.repeats, h.slowest, h.codes
+	v.filled = k.filled(stored)
 	v.wrong = append(v.wrong, h.wrong...)
 	h.mu.Unlock()
-	return v, nil
+	return v, k.remember(ctx)
+}
+
+// filled counts what came to steady devices only because they asked with 16.
+// Called with the history's mutex held.
+func (k *checker) filled(stored map[protocol.Conversation][]row) (n int) {
+	for _, d := range k.l.steady {
+		for conv := range stored {
+			for _, pushed := range k.l.h.arrivals[conv][d] {
+				if !pushed {
+					n++
+				}
+			}
+		}
+	}
+	return n
 }
 
 func (k *checker) rows(ctx context.Context, conv protocol.Conversation) ([]row, error) {
@@ -131,6 +162,12 @@ func (k *checker) stored(v *verdict, stored map[protocol.Conversation][]row) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	there := map[string]spot{}
+	for at, text := range h.at {
+		rows, first := stored[at.conv], k.seqs[at.conv]+1
+		if i := at.seq - first; i < 0 || i >= int64(len(rows)) || rows[i].text != text {
+			v.fault("NOT STORED: %q was told to be %s %d", text, at.conv, at.seq)
+		}
+	}
 	for conv, rows := range stored {
 		next := k.seqs[conv] + 1
 		for _, r := range rows {
@@ -175,6 +212,42 @@ func (k *checker) stored(v *verdict, stored map[protocol.Conversation][]row) {
 	}
 }
 
+// orderLimit is below the time after which an edge gives a frame up.
+const orderLimit = 9 * time.Second
+
+// untouched checks that what earlier chapters stored is as it was.
+func (k *checker) untouched(ctx context.Context, v *verdict) error {
+	for conv, last := range k.seqs {
+		sum, err := k.sum(ctx, conv, last)
+		if err != nil {
+			return err
+		}
+		if before, ok := k.sums[conv]; ok && before != sum {
+			v.fault("CHANGED: the first %d messages of %s are not what they were", last, conv)
+		}
+	}
+	return nil
+}
+
+// remember notes what the next chapter must find untouched.
+func (k *checker) remember(ctx context.Context) error {
+	for conv, last := range k.seqs {
+		sum, err := k.sum(ctx, conv, last)
+		if err != nil {
+			return err
+		}
+		k.sums[conv] = sum
+	}
+	return nil
+}
+
+// sum is a fingerprint of a conversation's first messages.
+func (k *checker) sum(ctx context.Context, conv protocol.Conversation, upTo int64) (sum int64, err error) {
+	err = k.c.db.QueryRowContext(ctx, "SELECT COALESCE(SUM(CRC32(CONCAT(seq, HEX(frame_id), body))), 0) FROM messages WHERE a = ? AND b = ? AND seq <= ?",
+		conv.A, conv.B, upTo).Scan(&sum)
+	return sum, err
+}
+
 // order checks that a sender's messages are in the order of sending, where no
 // refusal and no doubt came between.
 func (k *checker) order(v *verdict) {
@@ -183,7 +256,8 @@ func (k *checker) order(v *verdict) {
 	defer h.mu.Unlock()
 	streams := map[*stream][]*message{}
 	for _, m := range h.texts {
-		if m.seq > 0 && !m.refused {
+		// What waited for so long was answered with 503 or 504, heard or not.
+		if m.seq > 0 && !m.refused && m.acked.Sub(m.sent) < orderLimit {
 			streams[m.stream] = append(streams[m.stream], m)
 		}
 	}
@@ -215,7 +289,8 @@ func (k *checker) delivered(ctx context.Context, v *verdict, stored map[protocol
 			for _, d := range k.l.members[conv] {
 				got := h.arrivals[conv][d]
 				for _, r := range rows {
-					if m := h.texts[r.text]; !got[r.seq] && (m == nil || m.from != d) {
+					_, came := got[r.seq]
+					if m := h.texts[r.text]; !came && (m == nil || m.from != d) {
 						devices[d]++
 						some = fmt.Sprintf("%q, %s %d, for %s", r.text, conv, r.seq, d.name)
 					}

@@ -41,7 +41,10 @@ func allFaults() []*fault {
 }
 
 func none() *fault {
-	return &fault{name: "none", strike: func(context.Context, *stage) (time.Time, error) { return time.Now(), nil }}
+	return &fault{name: "none", strike: func(ctx context.Context, _ *stage) (time.Time, error) {
+		pause(ctx, 2*roamEvery) // some come and go
+		return time.Now(), nil
+	}}
 }
 
 func pick[T any](s *stage, list []T) T { return list[s.rng.IntN(len(list))] }
@@ -162,11 +165,17 @@ func freezes() []*fault {
 	}
 }
 
-// excuse says that an edge cannot answer in time in this chapter.
+// excuse says that an edge cannot answer in time in this round: neither on the
+// connections that it has, nor on those that it gets meanwhile.
 func (h *history) excuse(edge int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.excused[edge] = true
+	for w := range h.wires {
+		if w.edge == edge {
+			w.late = true
+		}
+	}
 }
 
 // linkFaults are troubles of every link, of one process or of all at once.
@@ -199,7 +208,7 @@ func linkFaults() (list []*fault) {
 		}
 		during := func(name string, lasts time.Duration, do func(*link)) {
 			list = append(list, &fault{name: name + " on " + at.name, bar: backBar, doubles: true, strike: func(ctx context.Context, s *stage) (time.Time, error) {
-				if at.link == linkClients {
+				if at.link == linkClients && lasts == silence {
 					for i := range s.c.edges {
 						s.h.excuse(i)
 					}

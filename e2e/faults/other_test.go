@@ -199,6 +199,9 @@ func TestTopicRecreated(t *testing.T) {
 	if !slices.Equal(before, after) {
 		t.Errorf("rows changed:\n%v\n%v", before, after)
 	}
+	if told := s.acknowledged(); len(told) > 0 {
+		t.Errorf("%d messages were acknowledged, such as %q", len(told), told[0].text)
+	}
 	remember(&result{fault: &fault{name: "the topic of chat frames is deleted and made anew: its partitions stop"}, rounds: 1, again: []time.Duration{0}})
 }
 

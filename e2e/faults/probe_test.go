@@ -52,7 +52,7 @@ func (l *load) makeProbes(ctx context.Context) error {
 		add("log in", "", func(p *probe) func(context.Context, string) error {
 			return func(ctx context.Context, name string) error {
 				d := &device{name: name, user: p.device.user, home: p.home(name)}
-				if err := l.dialer.connect(ctx, d); err != nil {
+				if err := l.until(ctx, func() error { return l.dialer.connect(ctx, d) }); err != nil {
 					return err
 				}
 				defer d.client.Close()

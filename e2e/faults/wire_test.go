@@ -50,10 +50,12 @@ type wire struct {
 	in, out []byte // incomplete lines; each for one goroutine of the client
 
 	// Guarded by the history's mutex.
-	closed  bool
-	heard   bool             // something came
-	pending map[string]asked // unanswered, by id
-	shown   map[spot]string  // how a message came last: by a push or a 114
+	closed   bool
+	late     bool             // its edge could not answer in time for a while
+	answered time.Time        // when the last reply came
+	heard    bool             // something came
+	pending  map[string]asked // unanswered, by id
+	shown    map[spot]string  // how a message came last: by a push or a 114
 }
 
 type asked struct {
@@ -66,6 +68,8 @@ func newWire(nc net.Conn, d *device, edge int, h *history) *wire {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	d.wire = w
+	w.late = h.excused[edge]
+	h.wires[w] = true
 	return w
 }
 
@@ -115,9 +119,10 @@ type message struct {
 	again  bool // the client repeats what was not accepted
 
 	id      string
-	order   int  // among those of its stream, in the order of the wire
-	sends   int  // how often it went over a wire
-	settled bool // by an answer that the client does not repeat it after
+	order   int       // among those of its stream, in the order of the wire
+	sends   int       // how often it went over a wire
+	sent    time.Time // the first time
+	settled bool      // by an answer that the client does not repeat it after
 	seq     int64
 	code    protocol.Code // of the last answer
 	acked   time.Time     // when it was first acknowledged
@@ -137,8 +142,9 @@ type stream struct {
 type history struct {
 	mu sync.Mutex // guards everything, and what wires say it does
 
-	limit    time.Duration // in which every request must be answered
-	excused  map[int]bool  // edges whose answers may be late: they are frozen, or cannot be heard
+	limit    time.Duration  // in which every request must be answered
+	excused  map[int]bool   // edges whose answers may be late: they are frozen, or cannot be heard
+	wires    map[*wire]bool // those that are open
 	texts    map[string]*message
 	ids      map[string]*message
 	unheard  int                                                  // messages without a settling answer
@@ -156,7 +162,7 @@ type history struct {
 }
 
 func newHistory() *history {
-	h := &history{limit: answerLimit, excused: map[int]bool{}}
+	h := &history{limit: answerLimit, excused: map[int]bool{}, wires: map[*wire]bool{}}
 	h.begin()
 	return h
 }
@@ -202,7 +208,7 @@ func (h *history) sent(w *wire, f *wireFrame, now time.Time) {
 		return // of an earlier chapter
 	}
 	if m.sends++; m.sends == 1 {
-		m.id, m.order = f.ID, m.stream.orders
+		m.id, m.order, m.sent = f.ID, m.stream.orders, now
 		m.stream.orders++
 		h.ids[f.ID] = m
 		h.sent_++
@@ -235,12 +241,13 @@ func (h *history) received(w *wire, f *wireFrame, now time.Time) {
 	delete(w.pending, f.ID)
 	if !asked {
 		h.fault("%s got a reply %d with code %d to what it had not asked, or twice: %s", w.device.name, f.Type, f.Code, f.ID)
-	} else if took := now.Sub(q.at); !h.excused[w.edge] {
+	} else if took := now.Sub(w.turn(q)); !w.late {
 		h.slowest = max(h.slowest, took)
 		if took > h.limit {
 			h.fault("%s: a reply %d came after %s", w.device.name, f.Type, took)
 		}
 	}
+	w.answered = now
 	if f.Code != protocol.OK {
 		h.codes[f.Code]++
 	}
@@ -301,14 +308,14 @@ func (h *history) arrived(w *wire, f *wireFrame, how string) {
 	if byDevice[w.device] == nil {
 		byDevice[w.device] = map[int64]bool{}
 	}
-	byDevice[w.device][at.seq] = true
+	byDevice[w.device][at.seq] = byDevice[w.device][at.seq] || how != ""
 	if how == "" {
 		return
 	}
 	before := w.shown[at]
 	w.shown[at] = how
 	switch {
-	case before != "" && w.device.confirm:
+	case before != "" && w.device.confirm && how == "a 114":
 		return // not confirmed yet: a 114 brings it again
 	case before != "":
 		h.doubles++
@@ -334,18 +341,28 @@ func (h *history) ended(w *wire) {
 		return
 	}
 	w.closed = true
+	delete(h.wires, w)
 	if !w.heard {
 		w.device.skip++
 	}
 	h.overdue(w)
 }
 
+// turn is when a frame was sent, or when the last answer before its own came:
+// it may have had to wait for that.
+func (w *wire) turn(q asked) time.Time {
+	if w.answered.After(q.at) {
+		return w.answered
+	}
+	return q.at
+}
+
 func (h *history) overdue(w *wire) {
-	if h.excused[w.edge] {
+	if w.late {
 		return
 	}
 	for id, q := range w.pending {
-		if age := time.Since(q.at); age > h.limit {
+		if age := time.Since(w.turn(q)); age > h.limit {
 			h.fault("%s: frame %s of type %d had no answer for %s on a connection that lived", w.device.name, id, q.typ, age.Round(time.Millisecond))
 		}
 	}
