@@ -31,6 +31,7 @@ type verdict struct {
 	doubles, repeats   int // on one connection; on later ones of the device
 	doubled            []string
 	filled             int // that came only by 16
+	filledSome         []string
 	unpushed           int // that came only after the device had connected anew
 	slowest            time.Duration
 	codes              map[protocol.Code]int
@@ -111,7 +112,7 @@ func (k *checker) chapter(ctx context.Context) (*verdict, error) {
 		h.overdue(d.wire)
 	}
 	v.doubles, v.doubled, v.repeats, v.slowest, v.codes = h.doubles, h.doubled, h.repeats, h.slowest, h.codes
-	v.filled = k.filled(stored)
+	v.filled, v.filledSome = k.filled(stored)
 	v.wrong = append(v.wrong, h.wrong...)
 	h.mu.Unlock()
 	return v, k.remember(ctx)
@@ -119,17 +120,21 @@ func (k *checker) chapter(ctx context.Context) (*verdict, error) {
 
 // filled counts what came to steady devices only because they asked with 16.
 // Called with the history's mutex held.
-func (k *checker) filled(stored map[protocol.Conversation][]row) (n int) {
+func (k *checker) filled(stored map[protocol.Conversation][]row) (n int, some []string) {
 	for _, d := range k.l.steady {
 		for conv := range stored {
-			for _, pushed := range k.l.h.arrivals[conv][d] {
-				if !pushed {
-					n++
+			for seq, pushed := range k.l.h.arrivals[conv][d] {
+				m := k.l.h.texts[k.l.h.at[spot{conv, seq}]]
+				if pushed || m == nil || m.from == d {
+					continue
+				}
+				if n++; len(some) < 8 {
+					some = append(some, fmt.Sprintf("%s %d from %s to %s", conv, seq, m.from.name, d.name))
 				}
 			}
 		}
 	}
-	return n
+	return n, some
 }
 
 func (k *checker) rows(ctx context.Context, conv protocol.Conversation) ([]row, error) {

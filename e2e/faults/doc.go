@@ -7,8 +7,8 @@
 // the clients' sockets is written down, and then compared with MySQL and with
 // the topics.
 //
-//	go test -tags faults ./e2e/faults                       each fault once
-//	go test -tags faults ./e2e/faults -rounds 10 -table t.md
+//	just faults-short    each fault once
+//	just faults          each fault ten times, and builds that lack a safeguard
 //
 // The tests stand behind the tag "faults": they need Java, and a few minutes.
 // They know the wire, the schema and the topics, and nothing of the program's

@@ -159,7 +159,7 @@ func (s *stage) play(f *fault, rounds int, seed uint64) *result {
 		r.wrong = append(r.wrong, fmt.Sprintf("%d messages came twice on a connection", r.doubles))
 	}
 	if !f.doubles && (r.repeats > 0 || r.filled > 0) {
-		r.wrong = append(r.wrong, fmt.Sprintf("without a fault, %d messages came again on a later connection, %d only by 16", r.repeats, r.filled))
+		r.wrong = append(r.wrong, fmt.Sprintf("without a fault, %d messages came again on a later connection, %d only by 16: %q", r.repeats, r.filled, r.filledSome))
 	}
 	began := time.Now()
 	r.wrong = append(r.wrong, s.vitals(ctx)...)

@@ -144,7 +144,18 @@ func TestFaultsThatLast(t *testing.T) {
 		}}
 		s.report(t, s.play(f, *rounds, seed))
 	}
-	outage("Kafka", protocol.NotAccepted, func(c *cluster) { c.kafka.Kill() }, (*cluster).startKafka)
+	outage("Kafka", protocol.NotAccepted, func(c *cluster) {
+		for _, l := range linksOf(c.edges, linkKafka) {
+			l.cut() // else the proxies would take what nobody gets
+		}
+		c.kafka.Kill()
+	}, func(c *cluster, ctx context.Context) error {
+		err := c.startKafka(ctx)
+		for _, l := range linksOf(c.edges, linkKafka) {
+			err = errors.Join(err, l.mend())
+		}
+		return err
+	})
 	outage("Redis", protocol.Unknown, func(c *cluster) { c.redis.Kill() }, (*cluster).startRedis)
 	outage("MySQL", protocol.Unknown, func(c *cluster) { c.mysql.Kill() }, (*cluster).startMySQL)
 }
