@@ -15,8 +15,10 @@ import (
 // call is a frame that is not answered yet.
 type call struct {
 	number uint64
+	user   int64 // who posted it first; 0 for nobody
 	tag    int64
 	sent   bool   // on some connection
+	left   bool   // nobody waits for its answer any more
 	line   []byte // as it is sent, newline included
 	done   func(*Reply)
 }
@@ -25,7 +27,7 @@ type call struct {
 type Reply struct {
 	*Frame
 	Tag   int64 // what Post was given
-	Ended error // not nil: the client has ended without an answer, and Frame is empty
+	Ended error // not nil: there is no answer and will be none, and Frame is empty
 }
 
 // Err is nil for a success; a *protocol.Error where the server refused; else
@@ -37,6 +39,11 @@ func (r *Reply) Err() error {
 	return r.Frame.Err()
 }
 
+// noReply ends a frame without an answer.
+func noReply(tag int64, err error) *Reply {
+	return &Reply{Frame: &Frame{Type: protocol.NoType}, Tag: tag, Ended: err}
+}
+
 // Post sends a frame without waiting, and calls done once, from the client's
 // goroutine, with its reply. fields are the members of the frame but msgType
 // and id, well-formed, as protocol.Object(nil).Int(…).Text(…) makes them; they
@@ -44,22 +51,26 @@ func (r *Reply) Err() error {
 //
 // At most protocol.Window frames are on the wire; more wait for their turn.
 // Whoever posts bounds how many. A failure code (503 and 504, too) ends the
-// frame: whoever needs it repeated under the same id uses Request.
+// frame: whoever needs it repeated under the same id uses Send or Request.
 func (c *Client) Post(t protocol.Type, fields protocol.Object, tag int64, done func(*Reply)) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.numbers++
-	if err := c.post(c.numbers, t, fields, tag, done); err != nil {
+	if err := c.post(c.numbers, c.session.user, t, fields, tag, done); err != nil {
 		return err
 	}
 	c.flush()
 	return nil
 }
 
-// post queues a frame under a number, which its id is made of.
-func (c *Client) post(number uint64, t protocol.Type, fields protocol.Object, tag int64, done func(*Reply)) error {
+// post queues a frame under a number, which its id is made of. user is who
+// posted it first: it must not become somebody else's.
+func (c *Client) post(number uint64, user int64, t protocol.Type, fields protocol.Object, tag int64, done func(*Reply)) error {
 	if c.err != nil {
 		return c.err
+	}
+	if user != c.session.user {
+		return ErrOtherUser
 	}
 	var k *call
 	if n := len(c.free); n > 0 {
@@ -76,7 +87,7 @@ func (c *Client) post(number uint64, t protocol.Type, fields protocol.Object, ta
 		line = append(append(line, ','), fields...)
 	}
 	line = append(line, '}', '\n')
-	*k = call{number: number, tag: tag, line: line, done: done}
+	*k = call{number: number, user: user, tag: tag, line: line, done: done}
 	if len(line)-1 > protocol.MaxFrame {
 		c.recycle(k)
 		return protocol.Errorf(protocol.TooLarge, "a frame may have %d bytes at most", protocol.MaxFrame)
@@ -155,17 +166,22 @@ func (c *Client) handle(line []byte) error {
 	i := c.find(number)
 	if i < 0 {
 		c.mu.Unlock()
-		return nil // given up meanwhile
+		return nil
 	}
 	k := c.remove(i)
 	c.send()
+	others := c.others(k)
 	c.mu.Unlock()
 	c.answer(k, f)
-	if !c.cfg.Raw && f.Seq > 0 && f.Code == protocol.OK && (f.Type == protocol.Chat.Reply() || f.Type == protocol.GroupChat.Reply()) {
+	if !c.cfg.Raw && !others && f.Seq > 0 && f.Code == protocol.OK && (f.Type == protocol.Chat.Reply() || f.Type == protocol.GroupChat.Reply()) {
 		c.acked(f)
 	}
 	return nil
 }
+
+// others reports whether a frame was sent by somebody who is not logged in any
+// more. Called with mu held.
+func (c *Client) others(k *call) bool { return k.user != 0 && k.user != c.session.user }
 
 // answer hands a reply over.
 func (c *Client) answer(k *call, f *Frame) {
@@ -220,6 +236,7 @@ func (c *Client) unasked(f *Frame) error {
 	var k *call
 	if largest >= 0 {
 		k = c.remove(largest)
+		c.send()
 	}
 	c.mu.Unlock()
 	if k != nil {
@@ -241,7 +258,7 @@ func (c *Client) notice(f *Frame) error {
 	}
 	n := Notice{Reason: said.Reason, Reconnect: said.Reconnect, After: time.Duration(said.After) * time.Millisecond}
 	c.mu.Lock()
-	c.ready = false
+	c.ready, c.leaving = false, true
 	c.until = c.readAt.Add(n.After)
 	if !n.Reconnect {
 		c.fatal = fmt.Errorf("%w: %s", ErrRevoked, n.Reason)
@@ -259,34 +276,42 @@ func (c *Client) end(err error) {
 	c.err = err
 	calls := c.calls
 	c.calls, c.onWire = nil, 0
+	waited := c.takeWaiting(func(*waiting) bool { return true })
 	c.mu.Unlock()
 	c.cancel()
 	for _, k := range calls {
 		if k.done != nil {
-			k.done(&Reply{Frame: &Frame{Type: protocol.NoType}, Tag: k.tag, Ended: err})
+			k.done(noReply(k.tag, err))
 		}
+	}
+	for _, w := range waited {
+		w.done(noReply(w.tag, err))
 	}
 }
 
 // Request sends a frame and waits for its reply, which may be kept. What was
 // not accepted (503, 429), or may have been (504), is sent again with the same
-// id, after a growing pause, until ctx ends. The error is a *protocol.Error where the server refused.
+// id, after a growing pause, until ctx ends or the user logs out. The error is
+// a *protocol.Error where the server refused. A frame that ctx gives up may
+// have its effect all the same, if it was sent.
 func (c *Client) Request(ctx context.Context, t protocol.Type, fields protocol.Object) (*Frame, error) {
-	if whole := append(append(make([]byte, 0, len(fields)+2), '{'), fields...); !json.Valid(append(whole, '}')) {
-		return nil, errors.New("client: the fields are no members of a JSON object")
+	var line bytes.Buffer // a newline between members would end the frame
+	whole := append(append(make([]byte, 0, len(fields)+2), '{'), fields...)
+	if err := json.Compact(&line, append(whole, '}')); err != nil {
+		return nil, fmt.Errorf("client: the fields are no members of a JSON object: %w", err)
 	}
-	return c.request(ctx, t, fields, nil)
+	return c.request(ctx, t, line.Bytes()[1:line.Len()-1], nil)
 }
 
 // request is Request; hook is called first, from the client's goroutine.
 func (c *Client) request(ctx context.Context, t protocol.Type, fields protocol.Object, hook func(*Reply)) (*Frame, error) {
 	c.mu.Lock()
 	c.numbers++
-	number := c.numbers
+	number, user := c.numbers, c.session.user
 	c.mu.Unlock()
 	pause := c.newBackoff()
 	for {
-		f, err := c.attempt(ctx, number, t, fields, hook)
+		f, err := c.attempt(ctx, number, user, t, fields, hook)
 		var refused *protocol.Error
 		if err == nil || !errors.As(err, &refused) || !again(refused.Code) {
 			return f, err
@@ -303,14 +328,14 @@ func again(code protocol.Code) bool {
 	return code == protocol.TooFast || code == protocol.NotAccepted || code == protocol.Unknown
 }
 
-func (c *Client) attempt(ctx context.Context, number uint64, t protocol.Type, fields protocol.Object, hook func(*Reply)) (*Frame, error) {
+func (c *Client) attempt(ctx context.Context, number uint64, user int64, t protocol.Type, fields protocol.Object, hook func(*Reply)) (*Frame, error) {
 	type answer struct {
 		f   *Frame
 		err error
 	}
 	answers := make(chan answer, 1)
 	c.mu.Lock()
-	err := c.post(number, t, fields, 0, func(r *Reply) {
+	err := c.post(number, user, t, fields, 0, func(r *Reply) {
 		if hook != nil {
 			hook(r)
 		}
@@ -327,11 +352,23 @@ func (c *Client) attempt(ctx context.Context, number uint64, t protocol.Type, fi
 	case a := <-answers:
 		return a.f, a.err
 	case <-ctx.Done():
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if i := c.find(number); i >= 0 {
-			c.remove(i)
-		}
+		c.leave(number, hook)
 		return nil, ctx.Err()
+	}
+}
+
+// leave gives up a frame. One that is on the wire keeps its place in the window
+// until it is answered, since its answer says what holds now: who is logged in,
+// which number a message has. No later connection repeats it.
+func (c *Client) leave(number uint64, hook func(*Reply)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	i := c.find(number)
+	switch {
+	case i < 0:
+	case i < c.onWire:
+		c.calls[i].left, c.calls[i].done = true, hook
+	default:
+		c.remove(i)
 	}
 }

@@ -26,7 +26,7 @@ type Config struct {
 	Log      *slog.Logger     // nil: nothing is logged
 	Confirm  bool             // log in with "confirm", and confirm every push that OnPush returned from (not if Raw)
 	Raw      bool             // hand pushes over as they come: in no better order, with holes and repeats; nothing is fetched
-	Ping     time.Duration    // silence after which the server is asked whether it lives, 25 s unless given; below 0: never
+	Ping     time.Duration    // silence after which the server is asked whether it lives, seen to at this interval: after 0.9 to 1.9 times as long; 25 s unless given; below 0: never
 	Backoff  [2]time.Duration // first and longest pause between attempts to connect, 100 ms and 10 s unless given; each ± half
 
 	// Seen is the highest seq that the program has of conversations, 0 to have
@@ -58,6 +58,11 @@ type Link struct {
 var (
 	ErrClosed  = errors.New("client: closed")
 	ErrRevoked = errors.New("client: the server ended the session for good")
+
+	// ErrOtherUser is of a frame only: it would have been sent again, but the
+	// user who sent it is not logged in any more. Whether it had its effect is
+	// unknown.
+	ErrOtherUser = errors.New("client: the user has changed since the frame was sent")
 )
 
 const (
@@ -94,6 +99,7 @@ type Client struct {
 	link
 	calls   []*call // unanswered, in the order of sending; onWire of them were sent on this connection
 	free    []*call
+	waiting map[uint64]*waiting // by number
 	numbers uint64
 	session session
 	err     error // why the client has ended
@@ -138,7 +144,7 @@ func Dial(ctx context.Context, cfg Config) (*Client, error) {
 	if cfg.Backoff[1] <= 0 {
 		cfg.Backoff[1] = max(defaultLongest, cfg.Backoff[0])
 	}
-	c := &Client{cfg: cfg, prefix: rand.Text()[:13] + ".", done: make(chan struct{}), convs: map[protocol.Conversation]*conversation{}}
+	c := &Client{cfg: cfg, prefix: rand.Text()[:13] + ".", done: make(chan struct{}), convs: map[protocol.Conversation]*conversation{}, waiting: map[uint64]*waiting{}}
 	for id, seq := range cfg.Seen {
 		c.convs[id] = &conversation{id: id, next: seq + 1}
 	}

@@ -74,7 +74,7 @@ func passing(code protocol.Code) bool {
 
 // filled takes a page of history.
 func (c *Client) filled(conv *conversation, r *Reply) {
-	if r.Ended != nil {
+	if c.Err() != nil {
 		return
 	}
 	here := c.convs[conv.id] == conv // else: logged out meanwhile
@@ -146,6 +146,8 @@ type paging struct {
 	again bool // to be done once more, since there was a reconnect meanwhile
 	tries int  // pages in a row that were refused, or brought nothing
 
+	refused bool // a confirmation was: to be done once more, after a pause
+
 	// Conversations whose begin is not known: it is at the end of this paging
 	// where it started after their first frame, else at the end of the next.
 	located, waiting []*conversation
@@ -169,13 +171,18 @@ func (c *Client) page() {
 	}
 	p.busy = true
 	p.located, p.waiting = p.waiting, p.located[:0]
+	if p.refused {
+		p.refused = false
+		c.pageLater()
+		return
+	}
 	_ = c.Post(protocol.Offline, nil, 0, c.paged)
 }
 
 // paged takes a page of offline messages.
 func (c *Client) paged(r *Reply) {
 	p := &c.paging
-	if r.Ended != nil {
+	if c.Err() != nil {
 		return
 	}
 	if passing(r.Code) {
@@ -247,7 +254,7 @@ func (c *Client) turn() {
 		c.afterPaging()
 	}
 	p.waiting = slices.DeleteFunc(p.waiting, func(conv *conversation) bool { return conv.next > 0 || c.convs[conv.id] != conv })
-	if p.again || len(p.waiting) > 0 {
+	if p.again || p.refused || len(p.waiting) > 0 {
 		p.again = false
 		c.page()
 	}
@@ -285,8 +292,8 @@ func (c *Client) nextTails() {
 // refused takes the answer to a confirmation that failed. 14 brings what is not
 // confirmed once more.
 func (c *Client) refused(f *Frame) {
-	if p := &c.paging; passing(f.Code) && !c.cfg.Raw && !p.busy {
-		p.busy = true
-		c.pageLater()
+	if passing(f.Code) && !c.cfg.Raw {
+		c.paging.refused = true
+		c.page() // or when the present paging has ended
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -20,6 +21,7 @@ type link struct {
 	addr    string
 	ready   bool // frames may be sent: logged in, where there is a session to resume
 	was     bool // it was ready, and is so no more or again
+	leaving bool // a notice came: nothing more is sent here
 	onWire  int
 	writing bool // somebody writes, and will write what is appended meanwhile
 	batch   bool // the reader will write when it has handled all it has read
@@ -142,6 +144,7 @@ func (c *Client) unlink() (until time.Time, was bool, fatal error) {
 func (c *Client) open(resumed bool) {
 	c.mu.Lock()
 	c.ready, c.was, c.onWire = true, true, 0
+	others := c.dropStale()
 	for _, call := range c.calls {
 		if call.sent {
 			c.stats.Repeated++
@@ -151,9 +154,25 @@ func (c *Client) open(resumed bool) {
 	c.send()
 	c.flush()
 	c.mu.Unlock()
+	for _, k := range others {
+		k.done(noReply(k.tag, ErrOtherUser))
+	}
 	if c.cfg.OnLink != nil {
 		c.cfg.OnLink(Link{Up: true, Resumed: resumed, Addr: addr})
 	}
+}
+
+// dropStale takes out what must not be sent again: what was given up, and what
+// another user sent, which it returns where somebody waits for it. Called with
+// mu held, and nothing on the wire.
+func (c *Client) dropStale() (others []*call) {
+	c.calls = slices.DeleteFunc(c.calls, func(k *call) bool {
+		if c.others(k) && !k.left && k.done != nil {
+			others = append(others, k)
+		}
+		return c.others(k) || k.left
+	})
+	return others
 }
 
 // minBuffer is what an idle connection keeps; it grows while reads fill it.

@@ -44,9 +44,7 @@ func (c *Client) login(ctx context.Context, s session) (Account, error) {
 			return
 		}
 		s.token = a.Token
-		c.mu.Lock()
-		c.session = s
-		c.mu.Unlock()
+		c.setSession(s)
 		c.catchUp()
 	})
 }
@@ -74,13 +72,23 @@ func (s *session) fields(o protocol.Object, confirm bool) protocol.Object {
 	return o
 }
 
+// setSession notes who is logged in, and ends what somebody else wanted to be
+// sent again.
+func (c *Client) setSession(s session) {
+	c.mu.Lock()
+	c.session = s
+	others := c.takeWaiting(func(w *waiting) bool { return w.user != s.user })
+	c.mu.Unlock()
+	for _, w := range others {
+		w.done(noReply(w.tag, ErrOtherUser))
+	}
+}
+
 // Logout ends the session. The connection stays, and may log in again.
 func (c *Client) Logout(ctx context.Context) error {
 	_, err := c.request(ctx, protocol.Logout, nil, func(r *Reply) {
 		if r.Ended == nil && (r.Code == protocol.OK || r.Code == protocol.Unauthorized) {
-			c.mu.Lock()
-			c.session = session{}
-			c.mu.Unlock()
+			c.setSession(session{})
 			clear(c.convs)
 		}
 	})
@@ -109,8 +117,11 @@ func (c *Client) resumed(f *Frame) error {
 		}
 		c.mu.Lock()
 		c.session.token = a.Token
-		nc := c.nc
+		nc, leaving := c.nc, c.leaving
 		c.mu.Unlock()
+		if leaving {
+			return nil // what waits is for the next connection
+		}
 		if err := nc.SetReadDeadline(time.Time{}); err != nil {
 			return err
 		}
@@ -122,6 +133,9 @@ func (c *Client) resumed(f *Frame) error {
 		defer c.mu.Unlock()
 		if c.session.token != "" && c.session.password != "" {
 			c.session.token = ""
+			if c.leaving {
+				return nil
+			}
 			c.sendLogin() // the reader flushes
 			return c.nc.SetReadDeadline(time.Now().Add(answerWithin))
 		}
