@@ -56,6 +56,8 @@ type Reader struct {
 	moved chan struct{} // closed when taken moves; nil when nobody waits
 	whole time.Time     // when nothing had been lost yet
 	runID string        // of the Redis server, empty where it does not tell
+
+	unsure bool // Renew's own: the stream may have been made again, without an answer
 }
 
 // NewReader makes a reader. It connects on demand.
@@ -96,11 +98,16 @@ func (r *Reader) ensure(ctx context.Context) (made bool, err error) {
 		return false, fmt.Errorf("make the channel: unexpected id %q", add.Val())
 	}
 	if n == 1 {
-		r.mu.Lock()
-		r.last, r.taken = 0, 0
-		r.mu.Unlock()
+		r.fromStart()
 	}
 	return n == 1, nil
+}
+
+// fromStart has a stream that was made again read from its first entry.
+func (r *Reader) fromStart() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.last, r.taken = 0, 0
 }
 
 // number is N of an id 0-N.
@@ -244,16 +251,34 @@ func (r *Reader) WholeSince() time.Time {
 }
 
 // Renew keeps the stream alive for another KeepFor. Where it is gone, Renew
-// makes it again and reports the loss.
+// makes it again and reports the loss. So it does where an earlier Renew made
+// it, but was not told: its numbers begin again below what was read.
 func (r *Reader) Renew(ctx context.Context) (lost bool, err error) {
+	last := r.position() // before the stream is asked, whose numbers only grow
 	there, err := r.client.Expire(ctx, r.key, KeepFor).Result()
 	if err != nil {
 		return false, fmt.Errorf("renew the channel: %w", err)
 	}
-	if there {
+	if !there {
+		made, err := r.ensure(ctx)
+		r.unsure = err != nil
+		return made, err
+	}
+	info, err := r.client.XInfoStream(ctx, r.key).Result()
+	if err != nil {
+		return false, fmt.Errorf("renew the channel: %w", err)
+	}
+	newest, ok := number(info.LastGeneratedID)
+	if !ok {
+		return false, fmt.Errorf("renew the channel: unexpected id %q", info.LastGeneratedID)
+	}
+	// A new connection to another server may have set the position back itself.
+	if !r.unsure && (newest >= last || newest >= r.position()) {
 		return false, nil
 	}
-	return r.ensure(ctx)
+	r.unsure = false
+	r.fromStart()
+	return true, nil
 }
 
 // connected looks, on each new connection, whether it leads to the server

@@ -1,7 +1,10 @@
 package channel_test
 
 import (
+	"bytes"
 	"context"
+	"io"
+	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -221,6 +224,73 @@ func TestReaderMakesALostStreamAgain(t *testing.T) {
 	}
 	add(t, client, "0-*", "new")
 	l.await(t, "an entry of the new stream", got("old", "old", "old", "old", "old", "new"))
+}
+
+// TestReaderFindsTheStreamMadeAgain: by a Renew whose answer was lost, whether
+// the new stream's numbers have passed the old one's since or not.
+func TestReaderFindsTheStreamMadeAgain(t *testing.T) {
+	t.Parallel()
+	for name, n := range map[string]int{"below": 2, "beyond": 9} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, opts := startRedis(t)
+			client := redis.NewClient(opts)
+			defer client.Close()
+			var cut atomic.Bool
+			opts.Dialer = func(ctx context.Context, network, addr string) (net.Conn, error) {
+				nc, err := new(net.Dialer).DialContext(ctx, network, addr)
+				return &mute{Conn: nc, cut: &cut}, err
+			}
+			r, l, _ := startReader(t, opts)
+			for range 5 {
+				add(t, client, "0-*", "old")
+			}
+			l.await(t, "five entries", got("old", "old", "old", "old", "old"))
+			if err := client.FlushAll(t.Context()).Err(); err != nil {
+				t.Fatal(err)
+			}
+			cut.Store(true)
+			if _, err := r.Renew(t.Context()); err == nil {
+				t.Fatal("Renew without an answer: no error")
+			}
+			for range n {
+				add(t, client, "0-*", "new")
+			}
+			if gone, err := r.Renew(t.Context()); !gone || err != nil {
+				t.Errorf("Renew: %v, %v", gone, err)
+			}
+			add(t, client, "0-*", "last")
+			// Of a stream that has passed the old one, some may have been trimmed.
+			l.await(t, "the new stream", func(entries, _ []string) bool {
+				return entries[len(entries)-1] == "last" && (n > 5 || len(entries) == 5+n+1)
+			})
+			if gone, err := r.Renew(t.Context()); gone || err != nil {
+				t.Errorf("once more: %v, %v", gone, err)
+			}
+		})
+	}
+}
+
+// mute is a connection that breaks instead of the answer to an XADD.
+type mute struct {
+	net.Conn
+	cut  *atomic.Bool
+	deaf atomic.Bool
+}
+
+func (m *mute) Write(b []byte) (int, error) {
+	if bytes.Contains(b, []byte("xadd")) && m.cut.CompareAndSwap(true, false) {
+		m.deaf.Store(true)
+	}
+	return m.Conn.Write(b)
+}
+
+func (m *mute) Read(b []byte) (int, error) {
+	n, err := m.Conn.Read(b)
+	if m.deaf.Load() && err == nil {
+		return 0, io.ErrUnexpectedEOF
+	}
+	return n, err
 }
 
 func TestReaderNoticesAnotherServer(t *testing.T) {
