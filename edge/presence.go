@@ -27,6 +27,7 @@ type presenceOp struct {
 	place    uint64
 	there    bool
 	back     bool  // not there, and expected back
+	out      bool  // not there, by a logout
 	sweep    bool  // afterwards, the user's entries of dead nodes go
 	deadline int64 // by Edge.now; 0: set when first tried
 
@@ -71,7 +72,7 @@ func (q *presenceQueue) bind(c *conn, req *request, r *channel.Result) {
 
 // unbind removes an entry, then finishes the logout that waits for it.
 func (q *presenceQueue) unbind(c *conn, req *request, r *channel.Result) {
-	q.add(&presenceOp{user: c.user(), conn: c, place: c.place(), deadline: req.deadline, req: req, payload: slices.Clone(r.Payload)})
+	q.add(&presenceOp{user: c.user(), conn: c, place: c.place(), out: true, deadline: req.deadline, req: req, payload: slices.Clone(r.Payload)})
 }
 
 // remove removes an entry.
@@ -214,7 +215,7 @@ func changes(ops []*presenceOp) []presence.Change {
 	out := make([]presence.Change, 0, len(ops))
 	for _, op := range ops {
 		if op.barrier == nil {
-			out = append(out, presence.Change{User: op.user, Conn: op.place, There: op.there, Back: op.back})
+			out = append(out, presence.Change{User: op.user, Conn: op.place, There: op.there, Back: op.back, Out: op.out})
 		}
 	}
 	return out

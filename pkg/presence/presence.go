@@ -10,7 +10,7 @@
 //	sponge:user:<user>   {<node>/<connection>: <leases>}, expires after EntryTime
 //
 // where <node> is the edge's name and its start nonce, and <leases> how many
-// leases it has had. Entries of nodes without a lease count for nothing. Edges
+// leases it may have had. Entries of nodes without a lease count for nothing. Edges
 // write their entries again well before EntryTime, and at once when their lease
 // had lapsed or Redis has come back empty. So entries of dead nodes go by
 // themselves, but for users who are always present elsewhere: whoever writes an
@@ -18,7 +18,7 @@
 //
 // Whom a node sends away because it is restarted is expected back:
 //
-//	sponge:back:<user>   "1", expires after BackTime, removed when the user goes
+//	sponge:back:<user>   "1", expires after BackTime, removed when the user logs out
 //
 // Nothing can be sent to such a user, but others see no going and coming. It
 // outlives the return: who looked for entries just before that, and asks for

@@ -15,6 +15,7 @@ type Change struct {
 	Conn  uint64
 	There bool // else it is gone
 	Back  bool // with it gone: the user was asked to connect to another edge
+	Out   bool // with it gone: the user has logged out, and is not expected back
 }
 
 // Writer writes the lease of a node and the entries of its connections. Safe
@@ -24,7 +25,7 @@ type Writer struct {
 	redis     redis.UniversalClient
 	namespace string
 	node      string
-	leases    atomic.Int64 // how many it has had
+	leases    atomic.Int64 // how many it may have had
 }
 
 // NewWriter writes for one node, name:nonce.
@@ -43,6 +44,7 @@ func (w *Writer) Renew(ctx context.Context) (there bool, err error) {
 		w.leases.Add(1)
 		return false, nil
 	}
+	w.leases.Add(1) // perhaps: the answer alone may be lost
 	return false, fmt.Errorf("renew the lease: %w", err)
 }
 
@@ -61,9 +63,10 @@ func (w *Writer) Write(ctx context.Context, changes []Change) error {
 				p.Expire(ctx, key, EntryTime)
 				continue
 			}
-			if c.Back {
+			switch {
+			case c.Back:
 				p.Set(ctx, BackKey(w.namespace, c.User), "1", BackTime)
-			} else {
+			case c.Out:
 				p.Del(ctx, BackKey(w.namespace, c.User))
 			}
 			p.HDel(ctx, key, field)

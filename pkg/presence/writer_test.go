@@ -91,8 +91,12 @@ func TestWriterAndReader(t *testing.T) {
 		t.Errorf("a user is expected back for %v", ttl)
 	}
 	write(presence.Change{User: 6, Conn: 6, There: true}, presence.Change{User: 6, Conn: 6})
+	if !back(6) {
+		t.Error("expected back no more when a connection is gone, which may be any")
+	}
+	write(presence.Change{User: 6, Conn: 7, There: true}, presence.Change{User: 6, Conn: 7, Out: true})
 	if back(6) {
-		t.Error("who was back, and has gone, is expected back")
+		t.Error("who has logged out is expected back")
 	}
 	if err := w.Remove(ctx); err != nil {
 		t.Fatal(err)
