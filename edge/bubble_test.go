@@ -18,7 +18,8 @@ type memSocket struct {
 	conn
 	mu     sync.Mutex
 	taken  []byte
-	stuck  bool // takes nothing
+	stuck  bool          // takes nothing
+	drain  chan struct{} // closed where a writer that waits shall get on
 	ended  chan struct{}
 	closed bool
 }
@@ -33,8 +34,10 @@ func (s *memSocket) write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-func (s *memSocket) writeAll(_ []byte, within time.Duration) (int, error) {
+func (s *memSocket) writeAll(b []byte, within time.Duration) (int, error) {
 	select {
+	case <-s.drain:
+		return len(b), nil
 	case <-s.ended:
 		return 0, context.Canceled
 	case <-time.After(within):
@@ -110,7 +113,7 @@ func bubble(t *testing.T, change func(*Config), test func(h *harness)) {
 
 // connect makes a connection without a network.
 func (h *harness) connect() *memSocket {
-	s := &memSocket{ended: make(chan struct{})}
+	s := &memSocket{ended: make(chan struct{}), drain: make(chan struct{})}
 	h.edge.admit(&s.conn, s, netip.MustParseAddrPort("192.0.2.1:1234"))
 	return s
 }

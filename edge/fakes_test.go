@@ -158,6 +158,7 @@ type fakeLease struct {
 	mu      sync.Mutex
 	entries map[string]bool // user/conn
 	writes  int
+	last    presence.Change
 	fail    error
 	lapsed  bool // as the next Renew will find
 	removed bool
@@ -181,6 +182,7 @@ func (l *fakeLease) Write(_ context.Context, changes []presence.Change) error {
 	for _, c := range changes {
 		key := fmt.Sprintf("%d/%d", c.User, c.Conn)
 		l.writes++
+		l.last = c
 		if c.There {
 			l.entries[key] = true
 		} else {

@@ -54,10 +54,23 @@ func (c *conn) receive(payload []byte, shown []envelope.Range, sender int64) {
 	h.list = append(h.list, held{slices.Clone(payload), slices.Clone(shown), sender})
 	// With the page, it must fit what may wait for the client. Beyond, better
 	// twice than not at all.
-	if h.bytes += len(payload); h.bytes > c.edge.cfg.MaxOutbound/2 {
+	if h.bytes += len(payload); h.bytes > c.mostHeld(f) {
 		c.letGo(f)
 		f.hold = &hold{full: true}
 	}
+}
+
+// besidePage is what may wait for a client beside a page and what is held.
+const besidePage = 64 << 10
+
+// mostHeld is how many bytes a request may hold. A login cannot let go before
+// it is answered, but its answer is small.
+func (c *conn) mostHeld(f *request) int {
+	most := c.edge.cfg.MaxOutbound / 2
+	if f.typ == protocol.Offline {
+		most = min(most, c.edge.cfg.MaxOutbound-protocol.MaxOutbound-besidePage)
+	}
+	return max(most, 0)
 }
 
 // letGo writes what a request holds, but what the client has been shown since.
@@ -74,16 +87,26 @@ func (c *conn) letGo(f *request) {
 	}
 }
 
-// show writes messages that the client was not shown yet. The user's own, from
-// elsewhere, are written in any case: a 14's ranges run over them, but its page
-// leaves them out.
+// show writes messages that the client was not shown yet. For the user's own,
+// from elsewhere, only earlier pushes of them count: a 14's ranges run over them,
+// but its page leaves them out.
 func (c *conn) show(payload []byte, shown []envelope.Range, sender int64) {
 	if c.proof == nil {
 		c.edge.metrics.drops[NotLoggedIn].Inc()
 		return
 	}
-	if sender != 0 && sender != c.user() {
+	switch sender {
+	case 0:
+		c.send(payload, shown, !c.confirm)
+	case c.user():
+		if c.marks != nil && len(shown) == 1 && c.marks.hasOwn(shown[0]) {
+			c.edge.metrics.drops[Shown].Inc()
+			return
+		}
+		c.send(payload, shown, !c.confirm)
+		c.rememberOwn(shown)
+	default:
 		payload, shown = c.unseen(payload, shown)
+		c.send(payload, shown, !c.confirm)
 	}
-	c.send(payload, shown, !c.confirm)
 }

@@ -68,6 +68,9 @@ func (e *Edge) keep(ctx context.Context) {
 		}
 		failing = false
 		timer.Reset(presence.RenewEvery)
+		// A lease that had lapsed may be there again by a renewal whose answer
+		// was lost.
+		unleased = unleased || time.Since(renewed) > presence.LeaseTime
 		renewed = now
 		switch {
 		case gone:
@@ -180,7 +183,8 @@ func (c *conn) loggedIn() bool {
 
 // sync asks for what was pushed since, but the client has not seen. To one that
 // had caught up, that is all that it has not seen: no clock is asked, since
-// senders' edges may have others. To the rest, a 14 brings what a clock hides.
+// senders' edges may have others. To the rest, a 14 brings what a clock hides;
+// also to those who confirm, since what they have got is not marked until then.
 func (c *conn) sync(since time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -188,9 +192,14 @@ func (c *conn) sync(since time.Time) {
 		return
 	}
 	from := int64(0)
-	if !c.caughtUp {
+	if !c.caughtUp || c.confirm {
 		from = since.UnixMilli()
 	}
+	c.syncFrom(from)
+}
+
+// syncFrom asks for what is not marked, from a time in Unix milliseconds on.
+func (c *conn) syncFrom(from int64) {
 	if err := c.publishOwn(envelope.Sync, syncFrame, protocol.TopicStorage, c.marks.take(), from); err != nil {
 		c.edge.log.Warn("a session cannot be synchronised", "conn", c.id, "error", err)
 		return

@@ -22,6 +22,8 @@ type marks struct {
 	ranges   []envelope.Range // the one that grew last is near the end
 	fresh    bool             // something was not reported yet
 	reportAt int64            // when to, by Edge.now
+	more     bool             // a synchronisation goes on, since then, once the outbox is empty
+	since    int64            // with more: Unix milliseconds
 }
 
 // add notes a range.

@@ -112,7 +112,27 @@ func (c *conn) ownResult(r *channel.Result) {
 		return
 	}
 	c.settleMarks(r.Cursors)
-	c.receive(r.Payload, r.Shown, others)
+	if c.holder() != nil { // a 14, which is told itself that there is more
+		c.receive(r.Payload, r.Shown, others)
+		return
+	}
+	lines, shown := c.unseen(r.Payload, r.Shown)
+	c.send(lines, shown, !c.confirm)
+	if r.More && len(shown) > 0 && c.state == open {
+		c.marks.more, c.marks.since = true, r.Since
+		c.flush()
+		c.syncOn()
+	}
+}
+
+// syncOn asks for the rest of a synchronisation, once what it has brought is
+// marked: whatever is not would come again. An answer that brings nothing new
+// is the last.
+func (c *conn) syncOn() {
+	if m := c.marks; m != nil && m.more && c.state == open && c.proof != nil && c.out == nil && !c.writing {
+		m.more = false
+		c.syncFrom(m.since)
+	}
 }
 
 // prove keeps a proof and notes when it wants to be renewed: at half of its

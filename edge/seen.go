@@ -17,6 +17,9 @@ const seenFor = 2 * time.Minute
 // An idle connection forgets them.
 type seen struct {
 	recent, older []envelope.Range
+	// own are those that pushes of the user's own messages have shown. Recent
+	// has them, too, but also those that a 14 has passed over.
+	own, ownOlder []envelope.Range
 	turnAt        int64 // when recent becomes older, by Edge.now
 }
 
@@ -34,6 +37,17 @@ func (c *conn) remember(ranges []envelope.Range) {
 	}
 }
 
+// rememberOwn notes, behind remember, what a push of the user's own messages
+// has shown.
+func (c *conn) rememberOwn(ranges []envelope.Range) {
+	if c.state != open || c.marks == nil {
+		return
+	}
+	for _, r := range ranges {
+		c.marks.own = addRange(c.marks.own, r)
+	}
+}
+
 // forget lets go of what has had its time. A process that was stopped for long
 // forgets half of it at once, and the rest no sooner than later.
 func (c *conn) forget(now int64) {
@@ -42,19 +56,24 @@ func (c *conn) forget(now int64) {
 		return
 	}
 	m.older, m.recent = m.recent, nil
+	m.ownOlder, m.own = m.own, nil
 	m.turnAt = now + seenFor.Milliseconds()
-	if m.older == nil && len(m.ranges) == 0 {
+	if m.older == nil && len(m.ranges) == 0 && !m.more {
 		c.marks = nil
 	}
 }
 
 // has reports whether all of a range was shown.
-func (s *seen) has(r envelope.Range) bool {
-	for _, list := range [2][]envelope.Range{s.recent, s.older} {
-		for i := len(list) - 1; i >= 0; i-- {
-			if x := &list[i]; x.Conversation == r.Conversation && x.From <= r.From && r.To <= x.To {
-				return true
-			}
+func (s *seen) has(r envelope.Range) bool { return covers(s.recent, r) || covers(s.older, r) }
+
+// hasOwn reports whether pushes of the user's own messages have shown all of it.
+func (s *seen) hasOwn(r envelope.Range) bool { return covers(s.own, r) || covers(s.ownOlder, r) }
+
+// covers reports whether a range of list has all of r.
+func covers(list []envelope.Range, r envelope.Range) bool {
+	for i := len(list) - 1; i >= 0; i-- {
+		if x := &list[i]; x.Conversation == r.Conversation && x.From <= r.From && r.To <= x.To {
+			return true
 		}
 	}
 	return false

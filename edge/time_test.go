@@ -324,6 +324,78 @@ func TestLapsedLease(t *testing.T) {
 	})
 }
 
+// TestLapseWithoutAnAnswer: the lease lapsed, and a renewal whose answer was
+// lost has made it again: the next one finds it there.
+func TestLapseWithoutAnAnswer(t *testing.T) {
+	bubble(t, func(c *Config) { c.ReportEvery = time.Hour }, func(h *harness) {
+		s := h.connect()
+		s.login(h, 6, time.Hour)
+		away := func(d time.Duration) {
+			h.chann.mu.Lock()
+			h.chann.renewed = func() (bool, error) { return false, errors.New("Redis is away") }
+			h.chann.mu.Unlock()
+			time.Sleep(d)
+			h.chann.mu.Lock()
+			h.chann.renewed = nil
+			h.chann.mu.Unlock()
+			time.Sleep(time.Second)
+		}
+		away(presence.LeaseTime - 2*presence.RenewEvery)
+		h.silent()
+		time.Sleep(presence.RenewEvery)
+		away(presence.LeaseTime + time.Second)
+		if p := h.next(); p.env.Kind != envelope.Sync {
+			t.Errorf("published %+v", p.env)
+		}
+	})
+}
+
+// TestOnlyALogoutSaysOut: a connection that ends may be any of the user's.
+func TestOnlyALogoutSaysOut(t *testing.T) {
+	bubble(t, nil, func(h *harness) {
+		last := func() presence.Change {
+			h.lease.mu.Lock()
+			defer h.lease.mu.Unlock()
+			return h.lease.last
+		}
+		s := h.connect()
+		s.login(h, 6, time.Hour)
+		s.send(`{"msgType":3}`)
+		h.answer(h.next(), func(r *result) { r.Session = channel.SessionEnded })
+		s.read()
+		if got, want := last(), (presence.Change{User: 6, Conn: s.id, Out: true}); got != want {
+			t.Errorf("a logout writes %+v, want %+v", got, want)
+		}
+		s = h.connect()
+		s.login(h, 6, time.Hour)
+		s.conn.mu.Lock()
+		s.close(Idle)
+		s.conn.mu.Unlock()
+		s.read()
+		if got, want := last(), (presence.Change{User: 6, Conn: s.id}); got != want {
+			t.Errorf("a close writes %+v, want %+v", got, want)
+		}
+	})
+}
+
+// TestSynchronisationOfAClientThatConfirms: what it has got and not confirmed
+// is no news, so a time bounds what is asked for.
+func TestSynchronisationOfAClientThatConfirms(t *testing.T) {
+	bubble(t, nil, func(h *harness) {
+		s := h.connect()
+		s.send(`{"msgType":1,"USERID":6,"password":"x","confirm":true}`)
+		h.answer(h.next(), func(r *result) {
+			r.Session, r.Proof, r.Confirm, r.CaughtUp = channel.SessionBound, h.prove(6, s.id, time.Hour), true, true
+		})
+		s.read()
+		h.edge.lost("a test")
+		time.Sleep(time.Second)
+		if p := h.next(); p.env.Kind != envelope.Sync || p.env.Since == 0 {
+			t.Errorf("published %+v", p.env)
+		}
+	})
+}
+
 // TestSynchronisationAfterCatchingUp: to a client that has fetched everything,
 // whatever it has not seen is missing, whatever its senders' clocks say.
 func TestSynchronisationAfterCatchingUp(t *testing.T) {

@@ -157,6 +157,7 @@ func (c *conn) writeOut() {
 				c.written()
 				c.release()
 			}
+			c.syncOn()
 			c.unpark() // a 14, or a client that did not read, may have waited for this
 			c.mu.Unlock()
 			return

@@ -396,6 +396,9 @@ func (e *entries) reply(f *Frame, o *Outcome, where *whereabouts) {
 	}
 	r := channel.Result{Conns: []uint64{f.Envelope.Conn}, Request: f.Envelope.Request, Payload: o.Reply,
 		Shown: o.Shown, Cursors: o.Cursors, CaughtUp: o.CaughtUp, Session: o.Session, Proof: o.Proof, Confirm: o.Confirm}
+	if o.More {
+		r.More, r.Since = true, f.Envelope.Since
+	}
 	if r.Proof != nil {
 		r.Life = time.Until(r.Proof.Expiry()) // by the clock that it was signed by
 	}

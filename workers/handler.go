@@ -80,6 +80,7 @@ type Outcome struct {
 	Cursors []envelope.Range
 
 	CaughtUp bool
+	More     bool
 	Session  channel.SessionChange
 	Proof    *keys.Proof
 	Confirm  bool

@@ -69,6 +69,12 @@ type Result struct {
 	// so far waits for a 14 of this connection.
 	CaughtUp bool
 
+	// More says of the answer to a Sync that it was cut: another one, with the
+	// same Since (Unix milliseconds, 0 or more) and Payload's messages among its
+	// ranges, goes on.
+	More  bool
+	Since int64
+
 	// Cursors tell where the user's delivered cursors stand (To) after a
 	// Report, a Sync or a 14: ranges up to there need no more reports.
 	Cursors []envelope.Range
@@ -90,6 +96,7 @@ const (
 	flagSession
 	flagSender
 	flagCaughtUp
+	flagMore
 )
 
 // Append encodes r behind an entry.
@@ -112,6 +119,9 @@ func (r *Result) Append(dst []byte) []byte {
 	}
 	if r.CaughtUp {
 		flags |= flagCaughtUp
+	}
+	if r.More {
+		flags |= flagMore
 	}
 	dst = append(dst, flags)
 	if r.Push {
@@ -145,6 +155,9 @@ func (r *Result) Append(dst []byte) []byte {
 	if flags&flagSender != 0 {
 		dst = binary.AppendUvarint(dst, uint64(r.Sender))
 	}
+	if flags&flagMore != 0 {
+		dst = binary.AppendUvarint(dst, uint64(r.Since))
+	}
 	return dst
 }
 
@@ -166,7 +179,7 @@ func Decode(entry []byte, yield func(*Result)) error {
 		for range n {
 			conns = append(conns, rd.Uint())
 		}
-		r = Result{Conns: conns, Push: flags&flagPush != 0, CaughtUp: flags&flagCaughtUp != 0}
+		r = Result{Conns: conns, Push: flags&flagPush != 0, CaughtUp: flags&flagCaughtUp != 0, More: flags&flagMore != 0}
 		if !r.Push {
 			r.Request = uint32(rd.Uint())
 		}
@@ -191,6 +204,9 @@ func Decode(entry []byte, yield func(*Result)) error {
 		}
 		if flags&flagSender != 0 {
 			r.Sender = int64(rd.Uint())
+		}
+		if flags&flagMore != 0 {
+			r.Since = int64(rd.Uint())
 		}
 		if err := rd.Err(); err != nil {
 			return fmt.Errorf("%w: %w", ErrEntry, err)

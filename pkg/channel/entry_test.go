@@ -36,6 +36,10 @@ func results() *rapid.Generator[channel.Result] {
 			Session: channel.SessionChange(rapid.IntRange(0, 3).Draw(t, "session")),
 
 			CaughtUp: rapid.Bool().Draw(t, "caught up"),
+			More:     rapid.Bool().Draw(t, "more"),
+		}
+		if r.More {
+			r.Since = rapid.Int64Min(0).Draw(t, "since")
 		}
 		if r.Push {
 			r.Conns = rapid.SliceOfN(rapid.Uint64(), 0, 20).Draw(t, "conns")

@@ -214,7 +214,8 @@ func (b *batch) offline(ctx context.Context, f *workers.Frame) (workers.Outcome,
 	return workers.Outcome{Reply: reply.Bool("more", !all).End(), Shown: shown, Cursors: cursors, CaughtUp: all}, nil
 }
 
-// sync pushes what a connection missed while its channel was lost.
+// sync pushes what a connection missed while its channel was lost. What does
+// not fit is brought by another one, whose ranges have what this one brought.
 func (b *batch) sync(ctx context.Context, f *workers.Frame) (workers.Outcome, error) {
 	if f.User == 0 {
 		return workers.Outcome{Code: protocol.Unauthorized}, nil
@@ -225,7 +226,7 @@ func (b *batch) sync(ctx context.Context, f *workers.Frame) (workers.Outcome, er
 	}
 	p := b.newPage('\n', maxSync, protocol.MaxPageBytes)
 	var shown []envelope.Range
-	_, err = eachPending(ctx, b.tx, f.User, func(conv pending) (bool, error) {
+	all, err := eachPending(ctx, b.tx, f.User, func(conv pending) (bool, error) {
 		for _, hole := range holes(conv, f.Envelope.Ranges) {
 			_, err := b.read(ctx, &p, f.User, conv.conv, hole[0], hole[1], f.Envelope.Since, func(seq int64) {
 				if n := len(shown); n > 0 && shown[n-1].Conversation == conv.conv && shown[n-1].To == seq-1 {
@@ -247,7 +248,7 @@ func (b *batch) sync(ctx context.Context, f *workers.Frame) (workers.Outcome, er
 	if p.count > 0 {
 		p.list = append(p.list, '\n')
 	}
-	return workers.Outcome{Reply: p.list, Shown: shown, Cursors: cursors}, nil
+	return workers.Outcome{Reply: p.list, Shown: shown, Cursors: cursors, More: !all}, nil
 }
 
 // history answers 16: a page of one conversation, ascending.

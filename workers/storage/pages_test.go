@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 
 	"sponge/pkg/envelope"
@@ -57,5 +58,43 @@ func TestPagesOfABatchAreBounded(t *testing.T) {
 	}
 	if total > 36<<20 {
 		t.Errorf("a batch made %d MiB of pages", total>>20)
+	}
+}
+
+// What does not fit one synchronisation is left to another, whose ranges have
+// what the first has brought.
+func TestSynchronisationSaysThatThereIsMore(t *testing.T) {
+	t.Parallel()
+	sp := services.NewSpace(t)
+	const messages = 1200
+	sp.Exec(t, "INSERT INTO conversations (a, b, last_seq) VALUES (6,8,?)", messages)
+	sp.Exec(t, "INSERT INTO cursors (user_id, a, b, delivered) VALUES (6,6,8,0)")
+	for seq := 1; seq <= messages; seq += 100 {
+		var rows []string
+		for i := range 100 {
+			rows = append(rows, fmt.Sprintf(`(6,8,%d,'%016d',8,1,'','{"msgType":4"')`, seq+i, seq+i))
+		}
+		sp.Exec(t, "INSERT INTO messages (a, b, seq, frame_id, sender_id, sent_at, content_hash, body) VALUES "+strings.Join(rows, ","))
+	}
+	f := &workers.Frame{User: 6, Envelope: envelope.Envelope{Kind: envelope.Sync}}
+	if _, err := f.Parse([]byte(`{"msgType":14}`)); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []struct {
+		lines int
+		more  bool
+	}{{1000, true}, {messages - 1000, false}} {
+		var out []workers.Outcome
+		err := workers.Transact(context.Background(), sp.DB, false, func(tx *workers.Tx) (err error) {
+			out, err = storage.Handler{}.Handle(context.Background(), tx, []*workers.Frame{f})
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := bytes.Count(out[0].Reply, []byte{'\n'}); n != want.lines || out[0].More != want.more {
+			t.Errorf("%d messages, more %t; want %+v", n, out[0].More, want)
+		}
+		f.Envelope.Ranges = append(f.Envelope.Ranges, out[0].Shown...)
 	}
 }
