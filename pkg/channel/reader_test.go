@@ -271,6 +271,27 @@ func TestReaderFindsTheStreamMadeAgain(t *testing.T) {
 	}
 }
 
+// TestReaderNoticesNumbersThatBeginAgain: whoever has made the stream again.
+func TestReaderNoticesNumbersThatBeginAgain(t *testing.T) {
+	t.Parallel()
+	_, opts := startRedis(t)
+	r, l, client := startReader(t, opts)
+	add(t, client, "0-*", "one")
+	add(t, client, "0-*", "two")
+	l.await(t, "two entries", got("one", "two"))
+	_, err := client.TxPipelined(t.Context(), func(p redis.Pipeliner) error {
+		p.FlushAll(t.Context())
+		return p.XAdd(t.Context(), &redis.XAddArgs{Stream: channel.Key("ns.", "a:1"), ID: "0-*", Values: []string{channel.Field, "new"}}).Err()
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if gone, err := r.Renew(t.Context()); !gone || err != nil {
+		t.Errorf("Renew: %v, %v", gone, err)
+	}
+	l.await(t, "an entry of the new stream", got("one", "two", "new"))
+}
+
 // mute is a connection that breaks instead of the answer to an XADD.
 type mute struct {
 	net.Conn
