@@ -133,7 +133,7 @@ func (c *cluster) startServices(ctx context.Context, procs int) (err error) {
 	if err := c.startRedis(ctx); err != nil {
 		return err
 	}
-	ports, err := local.Ports(2*procs + 1)
+	ports, err := takePorts(2*procs + 1)
 	if err != nil {
 		return err
 	}
@@ -192,7 +192,7 @@ func (c *cluster) migrate(ctx context.Context, binary string) error {
 
 // connect makes a process's links, and its environment of them.
 func (c *cluster) connect(server *toxiproxy.ApiServer, p *proc, i int) (err error) {
-	ports, err := local.Ports(2)
+	ports, err := takePorts(2)
 	if err != nil {
 		return err
 	}
@@ -212,7 +212,7 @@ func (c *cluster) connect(server *toxiproxy.ApiServer, p *proc, i int) (err erro
 		"SPONGE_METRICS_LISTEN="+p.metrics)
 	if p.args[0] == "edge" {
 		p.listens = loopback(ports[1])
-		p.env = append(p.env, "SPONGE_EDGE_NODE="+p.name, "SPONGE_EDGE_LISTEN="+p.listens, "SPONGE_EDGE_MAX_OUTBOUND=1048576")
+		p.env = append(p.env, "SPONGE_EDGE_NODE="+p.name, "SPONGE_EDGE_LISTEN="+p.listens, "SPONGE_EDGE_MAX_OUTBOUND=2621440")
 		p.links[linkClients], err = connect(server, p.name+linkClients, 0, "tcp", loopback(ports[1]))
 		return err
 	}
@@ -280,6 +280,35 @@ func output(cmd *exec.Cmd, env []string) (string, error) {
 		return "", fmt.Errorf("%v: %w\n%s", cmd.Args, err, stderr.String())
 	}
 	return string(out), nil
+}
+
+// taken are the ports that clusters of this process use, now or after a
+// restart.
+var taken struct {
+	sync.Mutex
+	ports map[int]bool
+}
+
+// takePorts finds ports that nobody has, and nobody else will get.
+func takePorts(n int) ([]int, error) {
+	taken.Lock()
+	defer taken.Unlock()
+	for {
+		ports, err := local.Ports(n)
+		if err != nil {
+			return nil, err
+		}
+		if slices.ContainsFunc(ports, func(p int) bool { return taken.ports[p] }) {
+			continue
+		}
+		if taken.ports == nil {
+			taken.ports = map[int]bool{}
+		}
+		for _, p := range ports {
+			taken.ports[p] = true
+		}
+		return ports, nil
+	}
 }
 
 func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }

@@ -20,7 +20,7 @@ import (
 const (
 	crowdSize   = 200
 	loudSize    = 30 << 10 // of a message
-	loudCount   = 220      // more than a socket and an edge keep for one client
+	loudCount   = 300      // more than a socket and an edge keep for one client
 	smallBuffer = 32 << 10 // of the mute one's socket
 )
 

@@ -127,9 +127,10 @@ func TestFaultsThatLast(t *testing.T) {
 	t.Parallel()
 	seed := runSeed(t)
 	s := newStage(t, "last", clusterOptions{binary: build(t)}, seed)
-	const away = 12 * time.Second
+	// Everybody tries again less and less often meanwhile.
+	const away, bar = 12 * time.Second, 2 * backBar
 	outage := func(name string, code protocol.Code, kill func(*cluster), start func(*cluster, context.Context) error) {
-		f := &fault{name: name + " is away for 12 s", bar: backBar, doubles: true, strike: func(ctx context.Context, s *stage) (time.Time, error) {
+		f := &fault{name: name + " is away for 12 s", bar: bar, doubles: true, strike: func(ctx context.Context, s *stage) (time.Time, error) {
 			kill(s.c)
 			pause(ctx, away)
 			err := start(s.c, ctx)
