@@ -92,6 +92,10 @@ func (f *Fetcher) Forget(partition int) {
 
 // Run fetches until ctx ends. Brokers that fail are tried again for ever.
 func (f *Fetcher) Run(ctx context.Context, sink Sink) {
+	// Once, not for each request: what is derived from a context of kafka-go's
+	// costs a goroutine.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	defer f.transport.CloseIdleConnections()
 	var warned damper
 	for ctx.Err() == nil {
