@@ -66,7 +66,7 @@ func TestFrameAllocations(t *testing.T) {
 	h := newHarness(t, nil)
 	h.edge.producer = nowhere{h.kafka}
 	for i := range h.edge.routes {
-		h.edge.routes[i] = route{protocol.Topic(i).Name(), 64}
+		h.edge.routes[i] = newRoute(protocol.Topic(i).Name(), 64)
 	}
 	c := h.loggedIn(6)
 	frame := []byte(`{"msgType":4,"FROMID":6,"TOID":8,"msg":"` + strings.Repeat("x", 100) + `"}` + "\n")

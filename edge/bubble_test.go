@@ -88,7 +88,7 @@ func bubble(t *testing.T, change func(*Config), test func(h *harness)) {
 			}
 		})
 		for i := range h.edge.routes {
-			h.edge.routes[i] = route{protocol.Topic(i).Name(), 4}
+			h.edge.routes[i] = newRoute(protocol.Topic(i).Name(), 4)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		h.edge.serving = ctx

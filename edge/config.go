@@ -35,6 +35,7 @@ type Config struct {
 	WriteTimeout   time.Duration `env:"SPONGE_EDGE_WRITE_TIMEOUT" envDefault:"30s" doc:"Time in which a client must take some of what waits for it, above 0."`
 	AnswerTimeout  time.Duration `env:"SPONGE_EDGE_ANSWER_TIMEOUT" envDefault:"10s" doc:"Time within which every frame is answered, above RepublishAfter."`
 	RepublishAfter time.Duration `env:"SPONGE_EDGE_REPUBLISH_AFTER" envDefault:"4s" doc:"Time after which an unanswered frame is published once more, above 0."`
+	ShedAfter      time.Duration `env:"SPONGE_EDGE_SHED_AFTER" envDefault:"0s" doc:"How far behind the workers of a partition may be before its frames are refused with 503; best below SPONGE_EDGE_REPUBLISH_AFTER. 0 for never: whoever leaves without hearing of a refusal may find later frames before earlier ones."`
 	ReportEvery    time.Duration `env:"SPONGE_EDGE_REPORT_EVERY" envDefault:"1s" doc:"Time for which delivery marks are gathered before they are reported, above 0."`
 	DrainTimeout   time.Duration `env:"SPONGE_EDGE_DRAIN_TIMEOUT" envDefault:"15s" doc:"Time that a stopping edge waits for outstanding answers and its queues, above 0."`
 }
@@ -65,6 +66,7 @@ func (c *Config) Validate() error {
 	}
 	check(validName(c.Node), "SPONGE_EDGE_NODE: %q is not 1 to 64 letters, digits, dots, dashes or underscores", c.Node)
 	check(len(c.Listen)+len(c.SharedListen) > 0 || c.WebListen != "", "SPONGE_EDGE_LISTEN: an address is needed")
+	check(c.ShedAfter >= 0, "SPONGE_EDGE_SHED_AFTER: %s is below 0", c.ShedAfter)
 	check(c.MaxConnections >= 0, "SPONGE_EDGE_MAX_CONNECTIONS: %d is below 0", c.MaxConnections)
 	check(c.MaxFrame >= 1024 && c.MaxFrame <= 256<<10, "SPONGE_EDGE_MAX_FRAME: %d is not from 1024 to 262144", c.MaxFrame)
 	check(c.MaxOutbound >= protocol.MaxOutbound, "SPONGE_EDGE_MAX_OUTBOUND: %d is below %d", c.MaxOutbound, protocol.MaxOutbound)

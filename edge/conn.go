@@ -131,6 +131,9 @@ func (c *conn) close(r Reason) {
 	e.metrics.closes[r].Inc()
 	e.metrics.open[c.sock.transport()].Dec()
 	e.metrics.outstanding.Add(-int64(len(c.window)))
+	for _, r := range c.window {
+		r.leaveGate(false)
+	}
 	c.window = nil
 
 	if broken {

@@ -83,6 +83,11 @@ type presenceWriter interface {
 type route struct {
 	name       string
 	partitions int
+	gates      []gate // by partition
+}
+
+func newRoute(name string, partitions int) route {
+	return route{name, partitions, make([]gate, partitions)}
 }
 
 // Edge is one edge node. Run serves it, once.
@@ -90,7 +95,7 @@ type Edge struct {
 	cfg     Config
 	log     *slog.Logger
 	node    string // name:nonce
-	seal    keys.SealKey
+	seal    *keys.Sealer
 	began   time.Time
 	metrics *metrics
 
@@ -156,7 +161,7 @@ func newEdge(cfg Config, deps Deps) (*Edge, error) {
 	e := &Edge{
 		cfg:      cfg,
 		node:     cfg.Node + ":" + hex.EncodeToString(nonce[:]),
-		seal:     seal,
+		seal:     keys.NewSealer(seal),
 		began:    time.Now(),
 		presence: newPresenceQueue(),
 		losses:   make(chan string, 1),
@@ -256,7 +261,7 @@ func (e *Edge) start(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			e.routes[t] = route{name, n}
+			e.routes[t] = newRoute(name, n)
 		}
 		return nil
 	})

@@ -99,7 +99,7 @@ func (c *conn) show(payload []byte, shown []envelope.Range, sender int64) {
 	case 0:
 		c.send(payload, shown, !c.confirm)
 	case c.user():
-		if c.marks != nil && len(shown) == 1 && c.marks.hasOwn(shown[0]) {
+		if c.marks != nil && len(shown) == 1 && c.marks.own.has(shown[0]) {
 			c.edge.metrics.drops[Shown].Inc()
 			return
 		}

@@ -336,7 +336,7 @@ func TestWhatWasShownIsKnownForAWhile(t *testing.T) {
 		expectIn(t, s.read(), `"seq":1}`)
 		s.conn.mu.Lock()
 		defer s.conn.mu.Unlock()
-		if n := len(s.marks.recent) + len(s.marks.older); n > 3 {
+		if n := len(s.marks.shown.recent) + len(s.marks.shown.older); n > 3 {
 			t.Errorf("%d ranges are kept", n)
 		}
 	})

@@ -83,8 +83,7 @@ func (c *conn) mark(r envelope.Range) {
 	}
 	c.marks.add(r)
 	if !c.marks.fresh {
-		c.marks.fresh = true
-		c.marks.reportAt = c.edge.now() + c.edge.cfg.ReportEvery.Milliseconds()
+		c.reportLater()
 	}
 }
 

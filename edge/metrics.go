@@ -35,6 +35,7 @@ type metrics struct {
 	losses      prometheus.Counter
 	resyncs     prometheus.Counter
 	republished prometheus.Counter
+	shed        prometheus.Counter
 	reports     prometheus.Counter
 	renewals    prometheus.Counter
 }
@@ -63,6 +64,7 @@ func newMetrics(reg prometheus.Registerer, log *slog.Logger) *metrics {
 		losses:      counter("channel_losses_total", "Times that entries of the channel may have been lost."),
 		resyncs:     counter("resyncs_total", "Sessions that were synchronised after a loss."),
 		republished: counter("republished_total", "Frames that were published again for want of an answer."),
+		shed:        counter("shed_total", "Frames that were refused with 503 because the workers of their partition are behind."),
 		reports:     counter("reports_total", "Reports of delivered messages that were published."),
 		renewals:    counter("renewals_total", "Session proofs whose renewal was asked for."),
 	}

@@ -45,11 +45,16 @@ func (c *conn) report(now bool) {
 		return
 	}
 	if err := c.publishOwn(envelope.Report, reportFrame, protocol.TopicStorage, m.take(), 0); err != nil {
-		m.fresh = true
-		m.reportAt = c.edge.now() + c.edge.cfg.ReportEvery.Milliseconds()
+		c.reportLater()
 		return
 	}
 	c.edge.metrics.reports.Inc()
+}
+
+// reportLater has what is marked reported when a report is next due.
+func (c *conn) reportLater() {
+	c.marks.fresh = true
+	c.marks.reportAt = c.edge.now() + c.edge.cfg.ReportEvery.Milliseconds()
 }
 
 // reportProduced has a report that Kafka did not get sent again.
@@ -61,8 +66,7 @@ func (e *Edge) reportProduced(rec *queue.Record, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.state == open && c.marks != nil && len(c.marks.ranges) > 0 {
-		c.marks.fresh = true
-		c.marks.reportAt = e.now() + e.cfg.ReportEvery.Milliseconds()
+		c.reportLater()
 	}
 }
 

@@ -23,6 +23,9 @@ type request struct {
 	conv     protocol.Conversation
 	deadline int64 // by Edge.now
 	againAt  int64
+	entered  int64 // the gate
+	inside   bool  // has not left it
+	asked    uint8 // how often workers have said that it is unsettled
 
 	topic     protocol.Topic
 	partition int
@@ -37,8 +40,8 @@ type request struct {
 	headers [1]queue.Header
 }
 
-// maxSecrets bounds how many values of one frame are sealed: a seal costs
-// about 0.1 ms and some 80 bytes.
+// maxSecrets bounds how many values of one frame are sealed: a seal costs some
+// microseconds and 110 bytes.
 const maxSecrets = 16
 
 // request deals with a frame of a known type. Called with mu held.
@@ -87,8 +90,27 @@ func (c *conn) request(f *protocol.Frame) {
 	r.first.Time = arrival
 	c.window = append(c.window, r)
 	e.metrics.outstanding.Add(1)
+	if e.cfg.ShedAfter > 0 {
+		if !e.gate(r).enter(now, e.cfg.ShedAfter.Milliseconds()) {
+			e.metrics.shed.Inc()
+			c.giveUp(len(c.window)-1, errBehind) // behind what its conversation waits for
+			return
+		}
+		r.entered, r.inside = now, true
+	}
 	if err := e.producer.Enqueue(e.routes[r.topic].name, r.partition, &r.first, e.produced); err != nil {
 		c.refused(r, err)
+	}
+}
+
+func (e *Edge) gate(r *request) *gate { return &e.routes[r.topic].gates[r.partition] }
+
+// leaveGate notes that a request waits no longer: workers have answered it, or
+// the edge has in their place.
+func (r *request) leaveGate(byWorkers bool) {
+	if e := r.conn.edge; r.inside {
+		e.gate(r).leave(r.entered, e.now(), e.cfg.ShedAfter.Milliseconds(), byWorkers)
+		r.inside = false
 	}
 }
 
@@ -96,7 +118,7 @@ func (c *conn) request(f *protocol.Frame) {
 func (c *conn) fill(r *request, f *protocol.Frame, user int64, env *envelope.Envelope) error {
 	e := c.edge
 	echo := f.Echo()
-	buf := make([]byte, 0, len(f.Bytes)+len(echo)+224+128*len(f.Secrets)+len(e.node)+16*len(env.Ranges))
+	buf := make([]byte, 0, len(f.Bytes)+len(echo)+224+176*len(f.Secrets)+len(e.node)+16*len(env.Ranges))
 	var err error
 	if len(f.Secrets) == 0 {
 		buf = append(buf, f.Bytes...)
@@ -208,6 +230,10 @@ func (c *conn) settle(i int) {
 // giveUp answers a request in the workers' place.
 func (c *conn) giveUp(i int, err *protocol.Error) {
 	r := c.window[i]
+	r.leaveGate(false)
+	if m := c.marks; r.typ == protocol.Offline && m != nil && len(m.ranges) > 0 && !m.fresh {
+		c.reportLater() // the frame was to tell of them
+	}
 	c.edge.metrics.reply(r.typ, err.Code)
 	c.complete(i, protocol.NewFailure(nil, r.typ, err, r.echo), nil)
 }
@@ -253,10 +279,10 @@ func (e *Edge) produced(rec *queue.Record, err error) {
 func (c *conn) publishAgain(r *request) {
 	e := c.edge
 	again := &queue.Record{Key: r.record.Key, Value: r.record.Value, Headers: r.record.Headers, Time: r.record.Time, Data: r}
-	before := r.record
+	before, wasAgain := r.record, r.again
 	r.record, r.again = again, true
 	if err := e.producer.Enqueue(e.routes[r.topic].name, r.partition, again, e.produced); err != nil {
-		r.record, r.again = before, false
+		r.record, r.again = before, wasAgain
 		return
 	}
 	e.metrics.republished.Inc()

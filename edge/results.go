@@ -59,6 +59,9 @@ func (e *Edge) flushDirty() {
 	e.dirty = e.dirty[:0]
 }
 
+// maxAsked is how often a frame is published again because it is unsettled.
+const maxAsked = 3
+
 // reply takes the answer to a client's frame. One that is not outstanding was
 // answered before, by a deadline or an earlier copy.
 func (c *conn) reply(r *channel.Result) {
@@ -68,6 +71,16 @@ func (c *conn) reply(r *channel.Result) {
 		return
 	}
 	req := c.window[i]
+	if r.Unsettled {
+		// Workers had it from Kafka, whatever the producer knows. Each copy that
+		// was handled and not announced is told of: there is an end to that.
+		if req.sent = true; req.asked < maxAsked {
+			req.asked++
+			c.publishAgain(req)
+		}
+		return
+	}
+	req.leaveGate(true)
 	c.settleMarks(r.Cursors)
 	if r.CaughtUp && req.typ == protocol.Offline {
 		c.caughtUp = true

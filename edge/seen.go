@@ -16,11 +16,34 @@ const seenFor = 2 * time.Minute
 // seen are the seqs that were written to a connection lately, delivered or not.
 // An idle connection forgets them.
 type seen struct {
-	recent, older []envelope.Range
-	// own are those that pushes of the user's own messages have shown. Recent
+	shown lately
+	// own are those that pushes of the user's own messages have shown. Shown
 	// has them, too, but also those that a 14 has passed over.
-	own, ownOlder []envelope.Range
-	turnAt        int64 // when recent becomes older, by Edge.now
+	own    lately
+	turnAt int64 // when recent becomes older, by Edge.now
+}
+
+// lately are ranges of two spans of time.
+type lately struct{ recent, older []envelope.Range }
+
+func (l *lately) add(ranges []envelope.Range) {
+	for _, r := range ranges {
+		l.recent = addRange(l.recent, r)
+	}
+}
+
+func (l *lately) turn() { l.older, l.recent = l.recent, nil }
+
+// has reports whether one of the ranges has all of r.
+func (l *lately) has(r envelope.Range) bool {
+	for _, list := range [2][]envelope.Range{l.recent, l.older} {
+		for i := len(list) - 1; i >= 0; i-- {
+			if x := &list[i]; x.Conversation == r.Conversation && x.From <= r.From && r.To <= x.To {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // remember notes what the client is shown.
@@ -28,23 +51,17 @@ func (c *conn) remember(ranges []envelope.Range) {
 	if c.marks == nil {
 		c.marks = &marks{}
 	}
-	s := &c.marks.seen
-	if s.recent == nil {
-		s.turnAt = c.edge.now() + seenFor.Milliseconds()
+	if c.marks.shown.recent == nil {
+		c.marks.turnAt = c.edge.now() + seenFor.Milliseconds()
 	}
-	for _, r := range ranges {
-		s.recent = addRange(s.recent, r)
-	}
+	c.marks.shown.add(ranges)
 }
 
 // rememberOwn notes, behind remember, what a push of the user's own messages
 // has shown.
 func (c *conn) rememberOwn(ranges []envelope.Range) {
-	if c.state != open || c.marks == nil {
-		return
-	}
-	for _, r := range ranges {
-		c.marks.own = addRange(c.marks.own, r)
+	if c.state == open && c.marks != nil {
+		c.marks.own.add(ranges)
 	}
 }
 
@@ -55,28 +72,12 @@ func (c *conn) forget(now int64) {
 	if m == nil || now < m.turnAt {
 		return
 	}
-	m.older, m.recent = m.recent, nil
-	m.ownOlder, m.own = m.own, nil
+	m.shown.turn()
+	m.own.turn()
 	m.turnAt = now + seenFor.Milliseconds()
-	if m.older == nil && len(m.ranges) == 0 && !m.more {
+	if m.shown.older == nil && len(m.ranges) == 0 && !m.more {
 		c.marks = nil
 	}
-}
-
-// has reports whether all of a range was shown.
-func (s *seen) has(r envelope.Range) bool { return covers(s.recent, r) || covers(s.older, r) }
-
-// hasOwn reports whether pushes of the user's own messages have shown all of it.
-func (s *seen) hasOwn(r envelope.Range) bool { return covers(s.own, r) || covers(s.ownOlder, r) }
-
-// covers reports whether a range of list has all of r.
-func covers(list []envelope.Range, r envelope.Range) bool {
-	for i := len(list) - 1; i >= 0; i-- {
-		if x := &list[i]; x.Conversation == r.Conversation && x.From <= r.From && r.To <= x.To {
-			return true
-		}
-	}
-	return false
 }
 
 // unseen leaves out the lines that the client has been shown on this
@@ -87,7 +88,7 @@ func (c *conn) unseen(lines []byte, ranges []envelope.Range) ([]byte, []envelope
 		return lines, ranges
 	}
 	if len(ranges) == 1 && ranges[0].From == ranges[0].To {
-		if c.marks.has(ranges[0]) {
+		if c.marks.shown.has(ranges[0]) {
 			c.edge.metrics.drops[Shown].Inc()
 			return nil, nil
 		}
@@ -106,7 +107,7 @@ func (c *conn) unseen(lines []byte, ranges []envelope.Range) ([]byte, []envelope
 		for seq := r.From; seq <= r.To; seq++ {
 			end := bytes.IndexByte(lines, '\n') + 1
 			one := envelope.Range{Conversation: r.Conversation, From: seq, To: seq}
-			if c.marks.has(one) {
+			if c.marks.shown.has(one) {
 				c.edge.metrics.drops[Shown].Inc()
 			} else {
 				left = append(left, lines[:end]...)

@@ -178,9 +178,16 @@ func (a *announcer) run(ctx context.Context) {
 	a.save(ctx)
 }
 
+// settleTime bounds the wait for journal rows of an announcer that is told to
+// stop. Where it is Kafka that ended the generation, it does not take them, and
+// every moment is one in which nobody has the partitions.
+const settleTime = 300 * time.Millisecond
+
 // settle waits for the journal rows of what was announced to be in Kafka, so
 // that the next owner has nothing to announce again.
 func (a *announcer) settle(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, settleTime)
+	defer cancel()
 	for {
 		a.mu.Lock()
 		left := len(a.halves)
@@ -391,7 +398,11 @@ func (n *nodeEntry) add(r *channel.Result) {
 }
 
 func (e *entries) reply(f *Frame, o *Outcome, where *whereabouts) {
-	if o.Unsettled || f.broken != nil {
+	if f.broken != nil || o.Unsettled && f.Envelope.Request == 0 {
+		return
+	}
+	if o.Unsettled {
+		e.node(f.Envelope.Node).add(&channel.Result{Conns: []uint64{f.Envelope.Conn}, Request: f.Envelope.Request, Unsettled: true})
 		return
 	}
 	r := channel.Result{Conns: []uint64{f.Envelope.Conn}, Request: f.Envelope.Request, Payload: o.Reply,

@@ -8,10 +8,11 @@ import (
 	"time"
 )
 
-// begin begins a transaction, on a new session where there is none, or where
-// the old one has ended since: MySQL ends one that is silent for idleWait,
-// which a batch of passwords can take to prepare.
-func (l *lane) begin(ctx context.Context) error {
+// begin begins a transaction by first, which says START TRANSACTION and may ask
+// for something in the same round trip. It does so on a new session where there
+// is none, or where the old one has ended since: MySQL ends one that is silent
+// for idleWait, which a batch of passwords can take to prepare.
+func (l *lane) begin(ctx context.Context, first func(context.Context, *session) error) error {
 	for fresh := l.session == nil; ; fresh = true {
 		if l.session == nil {
 			s, err := openSession(ctx, l.db)
@@ -20,7 +21,7 @@ func (l *lane) begin(ctx context.Context) error {
 			}
 			l.session = s
 		}
-		_, err := l.session.conn.ExecContext(ctx, "START TRANSACTION")
+		err := first(ctx, l.session)
 		if err == nil {
 			return nil
 		}
@@ -30,26 +31,23 @@ func (l *lane) begin(ctx context.Context) error {
 	}
 }
 
-// transact runs work in a transaction on the lane's session and ends it with
-// end. Whatever fails leaves no transaction open.
-func (l *lane) transact(ctx context.Context, work, end func(context.Context, *Tx) error) error {
+const startTransaction = "START TRANSACTION"
+
+// transact runs work, which ends it, in a transaction on the lane's session.
+// Whatever fails leaves none open.
+func (l *lane) transact(ctx context.Context, first func(context.Context, *session) error, work func(context.Context, *Tx) error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), txTime)
 	defer cancel()
-	if err := l.begin(ctx); err != nil {
+	if err := l.begin(ctx, first); err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
-	tx := &Tx{s: l.session, Careful: l.careful > 0}
-	if err := work(ctx, tx); err != nil {
+	err := work(ctx, &Tx{s: l.session, Careful: l.careful > 0})
+	if err != nil {
 		if _, rb := l.session.conn.ExecContext(ctx, "ROLLBACK"); rb != nil {
 			l.endSession()
 		}
-		return err
 	}
-	if err := end(ctx, tx); err != nil {
-		l.endSession()
-		return err
-	}
-	return nil
+	return err
 }
 
 // handleFunc is what a batch's transaction does to its frames. ctx is the
@@ -67,30 +65,25 @@ func (l *lane) apply(ctx context.Context, frames []*Frame, handle handleFunc, de
 		j                     *job
 	)
 	started := time.Now()
-	err := l.transact(ctx, func(ctx context.Context, tx *Tx) error {
-		var err error
-		if mine, applied, locked, err = l.lock(ctx, tx, frames); err != nil || len(mine) == 0 {
+	var rows map[int]appliedRow
+	err := l.transact(ctx, func(ctx context.Context, s *session) (err error) {
+		rows, err = l.lock(ctx, s, frames)
+		return err
+	}, func(ctx context.Context, tx *Tx) error {
+		l.metrics.stage(l.topic, "lock", started)
+		if mine, applied, locked = l.sort(frames, rows); len(mine) == 0 {
+			_, err := tx.s.conn.ExecContext(ctx, "ROLLBACK")
 			return err
 		}
-		l.metrics.stage(l.topic, "lock", started)
 		handling := time.Now()
+		var err error
 		if outcomes, err = handle(ctx, tx, mine); err != nil {
 			return fmt.Errorf("handle: %w", err)
 		}
 		l.metrics.stage(l.topic, "handle", handling)
-		if j, err = l.record(ctx, tx, mine, outcomes, dead); err != nil {
-			return fmt.Errorf("journal: %w", err)
-		}
-		return nil
-	}, func(ctx context.Context, tx *Tx) error {
-		if len(mine) == 0 {
-			_, err := tx.s.conn.ExecContext(ctx, "ROLLBACK")
-			return err
-		}
 		committing := time.Now()
-		_, err := tx.s.conn.ExecContext(ctx, "COMMIT")
-		if err != nil {
-			return fmt.Errorf("commit: %w", err) // it may have happened: see lock
+		if j, err = l.commit(ctx, tx, mine, outcomes, dead); err != nil {
+			return fmt.Errorf("commit: %w", err) // it may have happened: see sort
 		}
 		l.metrics.stage(l.topic, "commit", committing)
 		return nil
@@ -124,70 +117,80 @@ func (l *lane) apply(ctx context.Context, frames []*Frame, handle handleFunc, de
 	return nil
 }
 
-// lock locks the rows of the batch's partitions and sorts its frames into
-// those that are ours to apply, those that have been applied but, as far as
-// the rows tell, not announced, and those whose row another transaction holds.
-// A holder that is frozen delays only its own partitions.
+// appliedRow is a partition's row in applied.
+type appliedRow struct{ next, announced int64 }
+
+// lock begins the transaction and locks the rows of the batch's partitions,
+// but for those that another transaction holds: a holder that is frozen delays
+// only its own partitions.
+func (l *lane) lock(ctx context.Context, s *session, frames []*Frame) (map[int]appliedRow, error) {
+	out := map[int]appliedRow{}
+	args := []any{l.topic.Group()}
+	for _, f := range frames {
+		if _, ok := out[f.Partition]; !ok {
+			out[f.Partition] = appliedRow{}
+			args = append(args, f.Partition)
+		}
+	}
+	clear(out)
+	// By primary key; the rows exist since the takeover. For half of a topic's
+	// partitions the optimizer would go through all of them, and another
+	// worker would find its rows locked for a moment.
+	rows, err := s.conn.QueryContext(ctx, startTransaction+"; SELECT `partition`, next_offset, announced FROM applied FORCE INDEX (PRIMARY)"+
+		" WHERE topic = ? AND `partition` IN ("+repeat("?", len(args)-1)+") ORDER BY `partition` FOR UPDATE SKIP LOCKED", args...)
+	if err != nil {
+		return nil, fmt.Errorf("lock partitions: %w", err)
+	}
+	err = scanAll(rows, func(scan func(...any) error) error {
+		var id int
+		var r appliedRow
+		err := scan(&id, &r.next, &r.announced)
+		out[id] = r
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("lock partitions: %w", err)
+	}
+	return out, nil
+}
+
+// sort tells the frames that are ours to apply from those that have been
+// applied but, as far as the rows tell, not announced, and from those whose row
+// another transaction holds.
 //
 // Frames were applied by a commit of ours whose answer was lost, or by another
 // owner. The latter may have committed after our takeover and died before it
 // announced, so we do: twice is better than never.
-func (l *lane) lock(ctx context.Context, tx *Tx, frames []*Frame) (mine, applied, locked []*Frame, err error) {
-	var ids []int
-	seen := map[int]bool{}
-	for _, f := range frames {
-		if !seen[f.Partition] {
-			seen[f.Partition] = true
-			ids = append(ids, f.Partition)
-		}
-	}
-	next, announced := make(map[int]int64, len(ids)), make(map[int]int64, len(ids))
-	// By primary key; the rows exist since the takeover. For half of a topic's
-	// partitions the optimizer would go through all of them, and another
-	// worker would find its rows locked for a moment.
-	err = In(ctx, tx, "SELECT `partition`, next_offset, announced FROM applied FORCE INDEX (PRIMARY) WHERE topic = ? AND `partition` IN ({}) ORDER BY `partition` FOR UPDATE SKIP LOCKED",
-		"?", []any{l.topic.Group()}, ids, One, func(scan func(...any) error) error {
-			var id int
-			var offset, told int64
-			if err := scan(&id, &offset, &told); err != nil {
-				return err
-			}
-			next[id], announced[id] = offset, told
-			return nil
-		})
-	if err != nil {
-		return nil, nil, nil, fmt.Errorf("lock partitions: %w", err)
-	}
-	if len(next) == len(ids) {
-		mine = make([]*Frame, 0, len(frames))
-	}
+func (l *lane) sort(frames []*Frame, rows map[int]appliedRow) (mine, applied, locked []*Frame) {
+	mine = make([]*Frame, 0, len(frames))
 	for _, f := range frames {
 		p := l.in.parts[f.Partition]
-		at, ok := next[p.id]
+		row, ok := rows[p.id]
 		switch {
 		case p.stopped.Load():
 		case !ok:
 			locked = append(locked, f)
-		case f.Offset < at:
+		case f.Offset < row.next:
 			p.next = max(p.next, f.Offset+1)
-			if f.Offset >= announced[p.id] {
+			if f.Offset >= row.announced {
 				applied = append(applied, f)
 			}
-		case f.Offset > at && p.next > at:
+		case f.Offset > row.next && p.next > row.next:
 			// The row moved back under us: a restored database.
-			l.stop(p, fmt.Errorf("offset %d comes after %d: %w", f.Offset, at, ErrOtherTopic))
+			l.stop(p, fmt.Errorf("offset %d comes after %d: %w", f.Offset, row.next, ErrOtherTopic))
 		default:
 			// Offsets may skip (compaction, transactions' markers), forward only.
 			mine = append(mine, f)
-			next[p.id] = f.Offset + 1
+			row.next = f.Offset + 1
+			rows[p.id] = row
 		}
 	}
-	return mine, applied, locked, nil
+	return mine, applied, locked
 }
 
-// record advances the partitions and adds the journal row, the last statement
-// of the transaction: so the numbers are in the order of the effects.
-func (l *lane) record(ctx context.Context, tx *Tx, frames []*Frame, outcomes []Outcome, dead *Frame) (*job, error) {
+// commit advances the partitions, adds the journal row as the last statement, so
+// that numbers are in the order of effects, and ends the transaction.
+func (l *lane) commit(ctx context.Context, tx *Tx, frames []*Frame, outcomes []Outcome, dead *Frame) (*job, error) {
 	j := &job{frames: frames, outcomes: outcomes, ends: endsOf(frames), saved: map[int]int64{}}
 	type advance struct {
 		part  int
@@ -206,16 +209,13 @@ func (l *lane) record(ctx context.Context, tx *Tx, frames []*Frame, outcomes []O
 		}
 		parts[i].last = f
 	}
-	err := Insert(ctx, tx, "INSERT INTO applied (topic, `partition`, next_offset, announced, last_hash) VALUES {}"+
+	Insert(tx, "INSERT INTO applied (topic, `partition`, next_offset, announced, last_hash) VALUES {}"+
 		" ON DUPLICATE KEY UPDATE next_offset = VALUES(next_offset), announced = GREATEST(announced, VALUES(announced)), last_hash = VALUES(last_hash)",
 		"(?,?,?,?,?)", parts, func(a []any, p advance) []any {
 			m := p.last.message()
 			hash := recordHash(&m)
 			return append(a, l.topic.Group(), p.part, p.last.Offset+1, j.saved[p.part], hash[:])
 		})
-	if err != nil {
-		return nil, err
-	}
 	row := journalRow{Topic: l.topic.Group(), Rules: Rules, Ranges: make([]byte, 0, 16*len(parts))}
 	for _, p := range parts {
 		row.Ranges = appendTriple(row.Ranges, p.part, p.first, strconv.AppendInt(nil, p.last.Offset, 10))
@@ -236,12 +236,10 @@ func (l *lane) record(ctx context.Context, tx *Tx, frames []*Frame, outcomes []O
 	if dead != nil {
 		row.Dead = fmt.Appendf(nil, "[[%d,%d]]", dead.Partition, dead.Offset)
 	}
-	res, err := tx.Exec(ctx, "INSERT INTO journal (topic, rules, ranges, inputs, dead) VALUES (?,?,?,?,?)",
+	var err error
+	row.Number, err = tx.commit(ctx, "INSERT INTO journal (topic, rules, ranges, inputs, dead) VALUES (?,?,?,?,?)",
 		row.Topic, row.Rules, []byte(row.Ranges), nullable(row.Inputs), nullable(row.Dead))
 	if err != nil {
-		return nil, err
-	}
-	if row.Number, err = res.LastInsertId(); err != nil {
 		return nil, err
 	}
 	if j.journal, err = json.Marshal(row); err != nil {

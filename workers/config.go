@@ -18,6 +18,7 @@ type Config struct {
 	WorkerKey string   `env:"SPONGE_WORKER_KEY" doc:"the workers' secret, from sponge keys: opens sealed passwords, signs session proofs" secret:"true"`
 
 	MaxBatch        int           `env:"SPONGE_WORKER_BATCH" envDefault:"500" doc:"most records of one transaction, 1 to 5000"`
+	Lanes           int           `env:"SPONGE_WORKER_LANES" envDefault:"2" doc:"transactions of a group that a worker may have under way, 1 to 16; each serves its share of the partitions"`
 	SessionTimeout  time.Duration `env:"SPONGE_WORKER_SESSION_TIMEOUT" envDefault:"1500ms" doc:"after how long a dead worker's partitions go to others, where the broker allows it"`
 	FallbackTimeout time.Duration `env:"SPONGE_WORKER_SESSION_FALLBACK" envDefault:"6s" doc:"the same for brokers that do not allow it"`
 	ProofTime       time.Duration `env:"SPONGE_WORKER_PROOF_TIME" envDefault:"30m" doc:"how long a session proof holds; edges renew it at half of that, and notice then that a session was ended elsewhere"`
@@ -37,6 +38,9 @@ func (c *Config) Validate() error {
 	}
 	if c.MaxBatch < 1 || c.MaxBatch > 5000 {
 		errs = append(errs, fmt.Errorf("SPONGE_WORKER_BATCH: %d is not from 1 to 5000", c.MaxBatch))
+	}
+	if c.Lanes < 1 || c.Lanes > 16 {
+		errs = append(errs, fmt.Errorf("SPONGE_WORKER_LANES: %d is not from 1 to 16", c.Lanes))
 	}
 	if c.DeadInRow < 1 || c.DeadInRow > 1000 {
 		errs = append(errs, fmt.Errorf("SPONGE_WORKER_DEAD_IN_ROW: %d is not from 1 to 1000", c.DeadInRow))

@@ -22,7 +22,6 @@ import (
 type group struct {
 	topic    protocol.Topic
 	handler  Handler
-	maxBatch int
 	cfg      *Config
 	db       *sql.DB
 	redis    redis.UniversalClient
@@ -172,43 +171,68 @@ func (p *partition) start() int64 {
 	return max(min(p.announce, p.next-1), p.first)
 }
 
-// work runs lane, announcer and fetcher over the partitions until ctx ends.
+// work runs lanes, their announcers and the fetcher over the partitions until
+// ctx ends.
 func (g *group) work(ctx context.Context, gen *queue.Generation, parts []*partition) {
 	if len(parts) == 0 {
 		g.assigned()
 		<-ctx.Done()
 		return
 	}
-	starts, announced := map[int]int64{}, map[int]int64{}
+	starts := map[int]int64{}
 	for _, p := range parts {
-		announced[p.id] = p.announce
 		if !p.stopped.Load() {
 			starts[p.id] = p.start()
 		}
 	}
-	in := newInbox(parts)
 	fetcher := queue.NewFetcher(queue.FetcherConfig{Brokers: g.cfg.Kafka, Topic: g.name(), Log: g.log}, starts)
-	in.room = fetcher.Wake
+	var lanes []*lane
+	sink := inboxes{}
+	for i := range min(g.cfg.Lanes, len(parts)) {
+		var mine []*partition
+		for k := i; k < len(parts); k += g.cfg.Lanes {
+			mine = append(mine, parts[k])
+		}
+		l := g.newLane(mine, fetcher)
+		for _, p := range mine {
+			sink[p.id] = l.in
+		}
+		lanes = append(lanes, l)
+	}
+
+	var wg sync.WaitGroup
+	wg.Go(func() { fetcher.Run(ctx, sink) })
+	wg.Go(func() { g.commitLoop(ctx, gen, lanes) })
+	for _, l := range lanes {
+		wg.Go(func() { l.announce.run(ctx) })
+		wg.Go(func() {
+			l.run(ctx)
+			close(l.announce.jobs)
+		})
+	}
+	g.assigned()
+	wg.Wait()
+}
+
+func (g *group) newLane(parts []*partition, fetcher *queue.Fetcher) *lane {
+	announced := map[int]int64{}
+	for _, p := range parts {
+		announced[p.id] = p.announce
+	}
 	a := &announcer{topic: g.topic, namespace: g.cfg.Namespace, redis: g.redis,
 		presence: presence.NewReader(g.redis, g.cfg.Namespace), db: g.db, journal: g.journal,
 		metrics: g.metrics, log: g.log}
 	a.start(announced)
-	l := &lane{topic: g.topic, handler: g.handler, maxBatch: g.maxBatch, deadMax: g.cfg.DeadInRow, db: g.db, parser: newParser(g.topic, g.key),
+	in := newInbox(parts)
+	in.limit, in.room = waitingBytes/g.cfg.Lanes, fetcher.Wake
+	l := &lane{topic: g.topic, handler: g.handler, maxBatch: g.cfg.MaxBatch, deadMax: g.cfg.DeadInRow, db: g.db, parser: newParser(g.topic, g.key),
 		in: in, forget: fetcher.Forget, announce: a, dead: g.dead, republish: g.publishFrom, metrics: g.metrics, log: g.log}
-	in.lost = func(id int, err error) { l.lost(id, err) }
-
-	var wg sync.WaitGroup
-	wg.Go(func() { fetcher.Run(ctx, in) })
-	wg.Go(func() { a.run(ctx) })
-	wg.Go(func() { g.commitLoop(ctx, gen, a) })
-	g.assigned()
-	l.run(ctx)
-	close(a.jobs)
-	wg.Wait()
+	in.lost = l.lost
+	return l
 }
 
 // commitLoop tells Kafka how far the group has come, for lag displays.
-func (g *group) commitLoop(ctx context.Context, gen *queue.Generation, a *announcer) {
+func (g *group) commitLoop(ctx context.Context, gen *queue.Generation, lanes []*lane) {
 	tick := time.NewTicker(5 * time.Second)
 	defer tick.Stop()
 	last := map[int]int64{}
@@ -219,13 +243,15 @@ func (g *group) commitLoop(ctx context.Context, gen *queue.Generation, a *announ
 		case <-tick.C:
 		}
 		changed := map[int]int64{}
-		a.mu.Lock()
-		for p, offset := range a.done {
-			if last[p] != offset {
-				changed[p], last[p] = offset, offset
+		for _, l := range lanes {
+			l.announce.mu.Lock()
+			for p, offset := range l.announce.done {
+				if last[p] != offset {
+					changed[p], last[p] = offset, offset
+				}
 			}
+			l.announce.mu.Unlock()
 		}
-		a.mu.Unlock()
 		if err := gen.Commit(changed); err != nil && ctx.Err() == nil && !strings.Contains(err.Error(), "rebalance") {
 			g.log.Debug("commit offsets for displays", "error", err)
 		}

@@ -12,9 +12,9 @@
 // # Locks
 //
 // Every transaction takes its row locks in this order, each kind sorted:
-// applied, users, conversations, sequences, cursors. Whoever concludes that an
-// id does not exist holds its sequence's row, shared, while concluding; rows
-// that have appeared since are locked behind it. Where that makes a circle,
+// applied, users, conversations, sequences, cursors, sessions. Whoever concludes
+// that an id does not exist holds its sequence's row, shared, while concluding;
+// rows that have appeared since are locked behind it. Where that makes a circle,
 // InnoDB finds it, and the batch that it ends is repeated.
 //
 // The package knows records, transactions and channels. What frames mean is
@@ -89,8 +89,8 @@ type Outcome struct {
 	// the record alone did.
 	JournalInput []byte
 
-	// Unsettled means that nobody knows this outcome any more: no result is
-	// sent, and the edge asks again.
+	// Unsettled means that nobody knows this outcome any more: the edge is told,
+	// and asks again.
 	Unsettled bool
 }
 
@@ -118,6 +118,16 @@ type Handler interface {
 	// Recall finds the outcomes of frames that were applied before, without
 	// changing anything; Unsettled where nothing is remembered.
 	Recall(ctx context.Context, tx *Tx, frames []*Frame) ([]Outcome, error)
+}
+
+// Portioner is a Handler whose Prepare is slow for some frames: it bounds how
+// many of them are in one batch, so that the first does not wait for the last.
+type Portioner interface {
+	// Portion parts frames that have arrived together into those that are a
+	// batch, at least one, and those that are for later: of each partition the
+	// last ones, since none may overtake another. Some may be no frames at all;
+	// those have no type.
+	Portion(frames []*Frame) (batch, later []*Frame)
 }
 
 // Refuse is the outcome of a frame that failed.

@@ -23,9 +23,9 @@ const careful = 20
 // that a batch in flight ends one way or the other.
 const txTime = 15 * time.Second
 
-// lane takes batches from all partitions of one topic that this worker owns,
-// one after another, and hands what they gave to its announcer. It lives for
-// one generation of the consumer group.
+// lane takes batches from its share of the partitions of one topic that this
+// worker owns, one after another, and hands what they gave to its announcer. It
+// lives for one generation of the consumer group.
 type lane struct {
 	topic    protocol.Topic
 	handler  Handler
@@ -123,9 +123,15 @@ func (l *lane) batch(ctx context.Context, batch []taken) {
 			return // the next owner does
 		}
 	}
-	if len(frames) > 0 {
-		l.process(ctx, frames)
+	if len(frames) == 0 {
+		return
 	}
+	var later []*Frame
+	if p, ok := l.handler.(Portioner); ok {
+		frames, later = p.Portion(frames)
+	}
+	l.process(ctx, frames)
+	l.putBack(later)
 }
 
 // process repeats the batch until it is applied, or ctx ends. What is left
@@ -218,28 +224,28 @@ func (l *lane) recallUnheard(ctx context.Context, frames []*Frame) error {
 			from[f.Partition] = f.Offset
 		}
 	}
-	wait := newBackOff()
-	for ctx.Err() == nil {
-		err := l.republish(ctx, from)
-		if err == nil {
-			return l.recall(ctx, frames)
-		}
-		l.log.Error("republish journal rows: trying again", "error", err)
-		pause(ctx, wait.NextBackOff())
+	if err := l.persist(ctx, "republish journal rows", func() error { return l.republish(ctx, from) }); err != nil {
+		return err
 	}
-	return ctx.Err()
+	return l.recall(ctx, frames)
 }
 
 // recall announces again what was applied before. It fails only when ctx has
 // ended.
 func (l *lane) recall(ctx context.Context, frames []*Frame) error {
+	return l.persist(ctx, "recall", func() error { return l.tryRecall(ctx, frames) }, "frames", len(frames))
+}
+
+// persist repeats try, with backoff, until it succeeds. The error is ctx's.
+// attrs are for the log.
+func (l *lane) persist(ctx context.Context, what string, try func() error, attrs ...any) error {
 	wait := newBackOff()
 	for ctx.Err() == nil {
-		err := l.tryRecall(ctx, frames)
+		err := try()
 		if err == nil {
 			return nil
 		}
-		l.log.Error("recall failed: trying again", "frames", len(frames), "error", err)
+		l.log.Error(what+": trying again", append(attrs, "error", err)...)
 		pause(ctx, wait.NextBackOff())
 	}
 	return ctx.Err()
@@ -253,13 +259,17 @@ func (l *lane) tryRecall(ctx context.Context, frames []*Frame) error {
 		}
 	}
 	var outcomes []Outcome
-	err := l.transact(ctx, func(ctx context.Context, tx *Tx) (err error) {
-		return guard(func() error {
+	err := l.transact(ctx, func(ctx context.Context, s *session) error {
+		_, err := s.conn.ExecContext(ctx, startTransaction)
+		return err
+	}, func(ctx context.Context, tx *Tx) (err error) {
+		err = guard(func() error {
 			outcomes, err = l.handler.Recall(ctx, tx, known)
 			return err
 		})
-	}, func(ctx context.Context, tx *Tx) error {
-		_, err := tx.s.conn.ExecContext(ctx, "ROLLBACK")
+		if err == nil {
+			_, err = tx.s.conn.ExecContext(ctx, "ROLLBACK") // it has changed nothing
+		}
 		return err
 	})
 	if err != nil && FaultOf(err) == FaultFrame {
@@ -287,26 +297,20 @@ func (l *lane) bury(ctx context.Context, f *Frame, cause error) {
 	}
 	l.log.Error("frame cannot be handled: moved to the dead-letter topic",
 		"partition", f.Partition, "offset", f.Offset, "frame", f.Envelope.FrameID, "error", cause)
-	wait := newBackOff()
-	for ctx.Err() == nil {
-		err := l.dead.put(ctx, l.topic, f, cause)
-		if err == nil {
-			err = l.apply(ctx, []*Frame{f}, func(context.Context, *Tx, []*Frame) ([]Outcome, error) {
-				if f.broken != nil {
-					return []Outcome{{Code: protocol.Internal}}, nil
-				}
-				return []Outcome{Refuse(f, protocol.Errorf(protocol.Internal, "this frame could not be handled; it is kept for the operators"))}, nil
-			}, f)
+	err := l.persist(ctx, "dead letter", func() error {
+		if err := l.dead.put(ctx, l.topic, f, cause); err != nil {
+			return err
 		}
-		if err == nil {
-			if p.next > f.Offset { // else it was given back, and comes again
-				p.dead++
-				l.metrics.dead.WithLabelValues(l.topic.Group()).Inc()
+		return l.apply(ctx, []*Frame{f}, func(context.Context, *Tx, []*Frame) ([]Outcome, error) {
+			if f.broken != nil {
+				return []Outcome{{Code: protocol.Internal}}, nil
 			}
-			return
-		}
-		l.log.Error("dead letter: trying again", "error", err)
-		pause(ctx, wait.NextBackOff())
+			return []Outcome{Refuse(f, protocol.Errorf(protocol.Internal, "this frame could not be handled; it is kept for the operators"))}, nil
+		}, f)
+	})
+	if err == nil && p.next > f.Offset { // else it was given back, and comes again
+		p.dead++
+		l.metrics.dead.WithLabelValues(l.topic.Group()).Inc()
 	}
 }
 
@@ -331,14 +335,21 @@ func (l *lane) endSession() {
 
 // giveBack returns frames of partitions that another holds, for a while.
 func (l *lane) giveBack(frames []*Frame) {
+	l.putBack(frames)
+	until := time.Now().Add(lockedRetry)
+	for _, f := range frames {
+		l.in.parts[f.Partition].retryAt = until
+	}
+}
+
+// putBack returns frames to what waits.
+func (l *lane) putBack(frames []*Frame) {
 	byPart := map[int][]queue.Message{}
 	for _, f := range frames {
 		byPart[f.Partition] = append(byPart[f.Partition], f.message())
 	}
 	for id, messages := range byPart {
-		p := l.in.parts[id]
-		l.in.giveBack(p, messages)
-		p.retryAt = time.Now().Add(lockedRetry)
+		l.in.giveBack(l.in.parts[id], messages)
 	}
 }
 

@@ -81,8 +81,8 @@ func succeed(f *Frame, fields []byte) Outcome {
 }
 
 // Save writes what was kept.
-func (m *Memory) Save(ctx context.Context, tx *Tx) error {
-	return Insert(ctx, tx, "INSERT INTO outcomes (id, content_hash, recorded_at, reply) VALUES {}"+
+func (m *Memory) Save(tx *Tx) {
+	Insert(tx, "INSERT INTO outcomes (id, content_hash, recorded_at, reply) VALUES {}"+
 		" ON DUPLICATE KEY UPDATE content_hash = VALUES(content_hash), recorded_at = VALUES(recorded_at), reply = VALUES(reply)",
 		"(?,?,?,?)", m.fresh, func(a []any, id [16]byte) []any {
 			s := m.known[id]
@@ -123,9 +123,8 @@ func LockSequence(ctx context.Context, tx *Tx, name string, exclusive bool) (las
 }
 
 // AdvanceSequence notes that ids up to last were given out.
-func AdvanceSequence(ctx context.Context, tx *Tx, name string, last int64) error {
-	_, err := tx.Exec(ctx, "UPDATE sequences SET last_id = ? WHERE name = ?", last, name)
-	return err
+func AdvanceSequence(tx *Tx, name string, last int64) {
+	tx.Write("UPDATE sequences SET last_id = ? WHERE name = ?", last, name)
 }
 
 // Users tells which of some users exist. Users are never deleted, so one that

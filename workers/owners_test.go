@@ -22,10 +22,10 @@ import (
 // preparingStorage is the storage group alone; before is called with each
 // batch that is prepared.
 func preparingStorage(inner faulty, before func(frames []*workers.Frame)) map[protocol.Topic]workers.Factory {
-	return map[protocol.Topic]workers.Factory{protocol.TopicStorage: func(r workers.Resources) (workers.Handler, int, error) {
-		h, n, err := storage.New(r)
+	return map[protocol.Topic]workers.Factory{protocol.TopicStorage: func(r workers.Resources) (workers.Handler, error) {
+		h, err := storage.New(r)
 		inner.Handler = h
-		return watched{inner, before}, n, err
+		return watched{inner, before}, err
 	}}
 }
 

@@ -18,7 +18,7 @@ import (
 // Bounds of what waits in memory and of a batch.
 const (
 	partitionBytes = 2 << 20  // of one partition that wait; then it is not fetched
-	waitingBytes   = 32 << 20 // of all partitions
+	waitingBytes   = 32 << 20 // of all partitions, of all lanes
 	batchBytes     = 4 << 20  // of one batch; below any max_allowed_packet
 )
 
@@ -46,6 +46,7 @@ type inbox struct {
 	order []*partition // sorted by id
 	turn  int          // whose turn it is first in the next batch
 	bytes int
+	limit int // of bytes; then nothing is fetched
 
 	arrived chan struct{} // holds one when something was put in
 	room    func()        // called when something was taken out
@@ -53,7 +54,7 @@ type inbox struct {
 }
 
 func newInbox(parts []*partition) *inbox {
-	in := &inbox{parts: map[int]*partition{}, order: parts, arrived: make(chan struct{}, 1)}
+	in := &inbox{parts: map[int]*partition{}, order: parts, limit: waitingBytes, arrived: make(chan struct{}, 1)}
 	for _, p := range parts {
 		in.parts[p.id] = p
 	}
@@ -86,11 +87,24 @@ func (in *inbox) Deliver(id int, messages []queue.Message) {
 func (in *inbox) Full(id int) bool {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	return in.parts[id].bytes >= partitionBytes || in.bytes >= waitingBytes
+	return in.parts[id].bytes >= partitionBytes || in.bytes >= in.limit
 }
 
 // Lost implements queue.Sink.
 func (in *inbox) Lost(id int, err error) { in.lost(id, err) }
+
+// inboxes are those of the lanes, by partition. They implement queue.Sink for
+// all of them.
+type inboxes map[int]*inbox
+
+// Deliver implements queue.Sink.
+func (s inboxes) Deliver(id int, messages []queue.Message) { s[id].Deliver(id, messages) }
+
+// Full implements queue.Sink.
+func (s inboxes) Full(id int) bool { return s[id].Full(id) }
+
+// Lost implements queue.Sink.
+func (s inboxes) Lost(id int, err error) { s[id].Lost(id, err) }
 
 func messageSize(m *queue.Message) int { return len(m.Key) + len(m.Value) + len(m.Header) + 64 }
 

@@ -5,12 +5,10 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"log/slog"
+	"math/bits"
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/go-sql-driver/mysql"
 )
 
 // MySQL's error numbers that the runtime tells apart.
@@ -30,91 +28,46 @@ const (
 // an IN list into a derived table, and may scan a whole index under FOR UPDATE.
 const maxList = 128
 
-// session is a pinned connection with its prepared statements, kept by one
-// lane. Not safe for concurrent use.
-type session struct {
-	conn  *sql.Conn
-	stmts map[statement]*sql.Stmt
-}
+// maxRows bounds the rows of one INSERT.
+const maxRows = 256
 
-// statement is a query whose {} stands for n items; n is 0 where it has none.
-type statement struct {
-	query, item string
-	n           int
-}
-
-// lockWait and idleWait bound how long a frozen worker holds its locks: MySQL
-// ends a session that sends nothing for so long, which releases them.
-const (
-	lockWait = 2 * time.Second
-	idleWait = 3 * time.Second
-)
-
-func openSession(ctx context.Context, db *sql.DB) (*session, error) {
-	conn, err := db.Conn(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("connect to MySQL: %w", err)
-	}
-	for _, set := range []string{
-		"SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
-		fmt.Sprintf("SET SESSION wait_timeout = %d, innodb_lock_wait_timeout = %d", int(idleWait.Seconds()), int(lockWait.Seconds())),
-		"SET SESSION in_predicate_conversion_threshold = 0", // MariaDB's alone
-	} {
-		var unknown *mysql.MySQLError
-		if _, err := conn.ExecContext(ctx, set); err != nil && !(errors.As(err, &unknown) && unknown.Number == errUnknownVar) {
-			conn.Close()
-			return nil, fmt.Errorf("%s: %w", set, err)
-		}
-	}
-	return &session{conn: conn, stmts: map[statement]*sql.Stmt{}}, nil
-}
-
-// discard closes the connection itself, not only hands it back: whatever
-// transaction it may hold ends.
-func (s *session) discard(log *slog.Logger) {
-	_ = s.conn.Raw(func(any) error { return errBroken })
-	if err := s.conn.Close(); err != nil && !errors.Is(err, sql.ErrConnDone) {
-		log.Debug("close MySQL session", "error", err)
-	}
-}
-
-func (s *session) prepared(ctx context.Context, what statement) (*sql.Stmt, error) {
-	if st := s.stmts[what]; st != nil {
-		return st, nil
-	}
-	query := what.query
-	if what.n > 0 {
-		query = strings.Replace(query, "{}", repeat(what.item, what.n), 1)
-	}
-	st, err := s.conn.PrepareContext(ctx, query)
-	if err != nil {
-		return nil, fmt.Errorf("prepare %.80q: %w", query, err)
-	}
-	s.stmts[what] = st
-	return st, nil
-}
-
-// Tx is the batch's transaction, as handlers see it. Statements are prepared
-// once a session; lists are padded to powers of two so that there are few.
+// Tx is the batch's transaction, as handlers see it. Reads are statements that
+// are prepared once a session; their lists are padded to powers of two so that
+// there are few. Writes wait, and go together: a round trip costs as much as
+// many rows. Not safe for concurrent use.
 type Tx struct {
-	s *session
+	s      *session
+	writes []write // that wait, in order
 
 	// Careful is set when the transaction repeats one that met a duplicate
 	// key: look for repeats first instead of trusting that there are none.
 	Careful bool
 }
 
-// Exec runs a statement.
-func (t *Tx) Exec(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	return t.exec(ctx, statement{query: query}, args)
+// write is a statement whose answer nobody waits for.
+type write struct {
+	query, item string // {} in the query stands for an item a row
+	rows        int    // 0: there is no {}
+	args        []any
 }
 
-func (t *Tx) exec(ctx context.Context, what statement, args []any) (sql.Result, error) {
-	st, err := t.s.prepared(ctx, what)
-	if err != nil {
-		return nil, err
+// Write adds a statement that changes rows. It is sent before the next read,
+// or with the commit; where it fails, the batch does.
+func (t *Tx) Write(query string, args ...any) {
+	t.writes = append(t.writes, write{query: query, args: args})
+}
+
+// Insert is Write for a list: {} in the query becomes item ("(?,?)") for each
+// of its rows. An empty one writes nothing.
+func Insert[K any](t *Tx, query, item string, list []K, args func([]any, K) []any) {
+	if len(list) == 0 {
+		return
 	}
-	return st.ExecContext(ctx, args...)
+	a := make([]any, 0, len(list)*strings.Count(item, "?"))
+	for _, k := range list {
+		a = args(a, k)
+	}
+	t.writes = append(t.writes, write{query, item, len(list), a})
 }
 
 // Query runs a query and calls row for each of its rows.
@@ -123,6 +76,9 @@ func (t *Tx) Query(ctx context.Context, query string, args []any, row func(scan 
 }
 
 func (t *Tx) query(ctx context.Context, what statement, args []any, row func(scan func(...any) error) error) error {
+	if err := t.flush(ctx); err != nil {
+		return err
+	}
 	st, err := t.s.prepared(ctx, what)
 	if err != nil {
 		return err
@@ -131,6 +87,10 @@ func (t *Tx) query(ctx context.Context, what statement, args []any, row func(sca
 	if err != nil {
 		return err
 	}
+	return scanAll(rows, row)
+}
+
+func scanAll(rows *sql.Rows, row func(scan func(...any) error) error) error {
 	defer rows.Close()
 	for rows.Next() {
 		if err := row(rows.Scan); err != nil {
@@ -175,25 +135,112 @@ func In[K any](ctx context.Context, t *Tx, query, item string, before []any, lis
 // One is the argument of an In list of plain values.
 func One[K any](a []any, k K) []any { return append(a, k) }
 
-// Insert runs a statement for rows: {} in the query becomes as many
-// placeholder groups as fit, in powers of two.
-func Insert[K any](ctx context.Context, t *Tx, query, item string, list []K, args func([]any, K) []any) error {
-	a := make([]any, 0, 8*min(len(list), maxList))
-	for len(list) > 0 {
-		n := 1
-		for n*2 <= len(list) && n < maxList {
-			n *= 2
-		}
-		a = a[:0]
-		for _, k := range list[:n] {
-			a = args(a, k)
-		}
-		list = list[n:]
-		if _, err := t.exec(ctx, statement{query, item, n}, a); err != nil {
-			return err
+// textArgs is how many values statements may have to be sent as text, all in
+// one round trip; beyond it, prepared statements cost less than their trips.
+const textArgs = 400
+
+// textBytes bounds what these values have in all: text is at most about twice
+// as long, and must stay below max_allowed_packet.
+const textBytes = 1 << 20
+
+// flush sends the writes that wait.
+func (t *Tx) flush(ctx context.Context) error {
+	if len(t.writes) == 0 {
+		return nil
+	}
+	text, args, err := t.sendLarge(ctx)
+	if err != nil || text == "" {
+		return err
+	}
+	_, err = t.s.conn.ExecContext(ctx, text, args...)
+	return err
+}
+
+// commit sends what waits, then last, which makes a row with a number of its
+// own, and ends the transaction. It returns the number. After an error nobody
+// knows whether the transaction took effect.
+func (t *Tx) commit(ctx context.Context, last string, args ...any) (number int64, err error) {
+	text, before, err := t.sendLarge(ctx)
+	if err != nil {
+		return 0, err
+	}
+	rows, err := t.s.conn.QueryContext(ctx, text+last+"; SELECT LAST_INSERT_ID(); COMMIT", append(before, args...)...)
+	if err != nil {
+		return 0, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := rows.Scan(&number); err != nil {
+			return 0, err
 		}
 	}
-	return nil
+	for rows.NextResultSet() { // COMMIT has none: this is where its error shows
+	}
+	return number, rows.Err()
+}
+
+// sendLarge sends the writes that wait but for the last few, whose text and
+// values it returns.
+func (t *Tx) sendLarge(ctx context.Context) (text string, args []any, err error) {
+	first, values, bytes := len(t.writes), 0, 0
+	for first > 0 {
+		w := &t.writes[first-1]
+		values += len(w.args)
+		if bytes += w.bytes(); values > textArgs || bytes > textBytes {
+			break
+		}
+		first--
+	}
+	for _, w := range t.writes[:first] {
+		if err := t.send(ctx, w); err != nil {
+			return "", nil, err
+		}
+	}
+	var b strings.Builder
+	for _, w := range t.writes[first:] {
+		b.WriteString(statement{w.query, w.item, w.rows}.text())
+		b.WriteString("; ")
+		args = append(args, w.args...)
+	}
+	clear(t.writes)
+	t.writes = t.writes[:0]
+	return b.String(), args, nil
+}
+
+// bytes is how many the write's strings have.
+func (w *write) bytes() (n int) {
+	for _, a := range w.args {
+		switch a := a.(type) {
+		case []byte:
+			n += len(a)
+		case string:
+			n += len(a)
+		}
+	}
+	return n
+}
+
+// send runs a write as prepared statements, its rows in powers of two.
+func (t *Tx) send(ctx context.Context, w write) error {
+	each := len(w.args) / max(1, w.rows)
+	for left := w.rows; ; {
+		n := min(left, maxRows)
+		if n > 0 {
+			n = 1 << (bits.Len(uint(n)) - 1)
+		}
+		st, err := t.s.prepared(ctx, statement{w.query, w.item, n})
+		if err != nil {
+			return err
+		}
+		count := each * max(1, n)
+		if _, err := st.ExecContext(ctx, w.args[:count]...); err != nil {
+			return fmt.Errorf("%.40q: %w", w.query, err)
+		}
+		w.args = w.args[count:]
+		if left -= n; left <= 0 {
+			return nil
+		}
+	}
 }
 
 func repeat(item string, n int) string {
@@ -201,7 +248,7 @@ func repeat(item string, n int) string {
 }
 
 // Transact runs work in a transaction of its own, with the session settings of
-// a worker, outside any runtime: for replays and tests.
+// a worker, outside any runtime: for replays and tests. db is OpenDB's.
 func Transact(ctx context.Context, db *sql.DB, isCareful bool, work func(tx *Tx) error) (err error) {
 	s, err := openSession(ctx, db)
 	if err != nil {
@@ -216,10 +263,21 @@ func Transact(ctx context.Context, db *sql.DB, isCareful bool, work func(tx *Tx)
 	if _, err := s.conn.ExecContext(ctx, "START TRANSACTION"); err != nil {
 		return err
 	}
-	if err := work(&Tx{s: s, Careful: isCareful}); err != nil {
+	tx := &Tx{s: s, Careful: isCareful}
+	err = work(tx)
+	if err == nil {
+		err = tx.flush(ctx)
+	}
+	if err != nil {
+		// Also where ctx has ended: the connection goes back to the pool.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTime)
+		defer cancel()
 		_, rollback := s.conn.ExecContext(ctx, "ROLLBACK")
 		return errors.Join(err, rollback)
 	}
 	_, err = s.conn.ExecContext(ctx, "COMMIT")
 	return err
 }
+
+// rollbackTime bounds a ROLLBACK; the driver closes the connection then.
+const rollbackTime = 5 * time.Second

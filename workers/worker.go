@@ -27,10 +27,8 @@ type Resources struct {
 	Key    *keys.WorkerKey
 }
 
-// Factory makes the handler of one topic, and says how many frames a batch of
-// it has at most; 0: as configured. Handlers whose Prepare is slow want small
-// batches, so that the first frame does not wait for the last.
-type Factory func(Resources) (h Handler, maxBatch int, err error)
+// Factory makes the handler of one topic.
+type Factory func(Resources) (Handler, error)
 
 // Deps are what a Worker gets from its process.
 type Deps struct {
@@ -51,6 +49,10 @@ type Worker struct {
 	waiting  sync.WaitGroup // for the first assignment of each group
 }
 
+// journalLinger gathers journal rows: nobody waits for them, and each request
+// costs the broker as much as a client's frame.
+const journalLinger = 10 * time.Millisecond
+
 // New makes a worker for the given groups. It connects when it runs; Close
 // releases what New made where Run was never called.
 func New(cfg Config, groups map[protocol.Topic]Factory, deps Deps) (*Worker, error) {
@@ -58,7 +60,7 @@ func New(cfg Config, groups map[protocol.Topic]Factory, deps Deps) (*Worker, err
 	if err != nil {
 		return nil, err
 	}
-	db, err := openDB(cfg.MySQL)
+	db, err := OpenDB(cfg.MySQL)
 	if err != nil {
 		return nil, err
 	}
@@ -68,41 +70,43 @@ func New(cfg Config, groups map[protocol.Topic]Factory, deps Deps) (*Worker, err
 	}
 	options.Protocol = 2
 	w := &Worker{cfg: cfg, log: deps.Log, db: db, redis: redis.NewClient(options), ready: make(chan struct{}),
-		producer: queue.NewProducer(queue.ProducerConfig{Brokers: cfg.Kafka, Log: deps.Log, Metrics: deps.Metrics, MetricsPrefix: "sponge_worker"})}
+		producer: queue.NewProducer(queue.ProducerConfig{Brokers: cfg.Kafka, Linger: journalLinger, Log: deps.Log, Metrics: deps.Metrics, MetricsPrefix: "sponge_worker"})}
 	m := newMetrics(deps.Metrics)
 	for topic := range protocol.NumTopics {
 		factory, ok := groups[topic]
 		if !ok {
 			continue
 		}
-		handler, maxBatch, err := factory(Resources{Config: &w.cfg, DB: db, Key: key})
+		handler, err := factory(Resources{Config: &w.cfg, DB: db, Key: key})
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("%s handlers: %w", topic.Group(), err), w.Close())
 		}
-		if maxBatch == 0 || maxBatch > cfg.MaxBatch {
-			maxBatch = cfg.MaxBatch
-		}
 		log := deps.Log.With("group", topic.Group())
 		w.waiting.Add(1)
-		w.groups = append(w.groups, &group{topic: topic, handler: handler, maxBatch: maxBatch, cfg: &w.cfg, db: db, redis: w.redis, key: key,
+		w.groups = append(w.groups, &group{topic: topic, handler: handler, cfg: &w.cfg, db: db, redis: w.redis, key: key,
 			journal: &journalWriter{producer: w.producer, topic: cfg.Namespace + protocol.TopicJournal, log: log},
 			dead:    &deadLetters{producer: w.producer, topic: cfg.Namespace + protocol.TopicDead},
 			metrics: m, log: log, assigned: sync.OnceFunc(w.waiting.Done)})
 	}
+	// Each lane keeps a connection for itself.
+	db.SetMaxOpenConns(sharedConns() + len(w.groups)*cfg.Lanes)
 	if len(w.groups) == 0 {
 		return nil, errors.Join(errors.New("a worker needs a handler group: login, friend, group, storage"), w.Close())
 	}
 	return w, nil
 }
 
-// openDB opens MySQL with what every part of a worker relies on: values are
-// sent as parameters of prepared statements, times never as DATETIME.
-func openDB(dsn string) (*sql.DB, error) {
+// OpenDB opens MySQL with what every part of a worker relies on: statements
+// that are not prepared go as text in one round trip, several at once where
+// the runtime joins them (no statement is ever made of anybody's input); times
+// are never DATETIME. The error does not hold the DSN, which has a password.
+func OpenDB(dsn string) (*sql.DB, error) {
 	cfg, err := mysql.ParseDSN(dsn)
 	if err != nil {
 		return nil, errors.New("SPONGE_MYSQL is no DSN: user:password@tcp(host:3306)/sponge is one") // err may hold the password
 	}
 	cfg.MaxAllowedPacket = 0 // ask the server
+	cfg.InterpolateParams, cfg.MultiStatements = true, true
 	cfg.CheckConnLiveness = true
 	cfg.Timeout = 5 * time.Second
 	cfg.Logger = &mysql.NopLogger{} // every error comes back to the caller, who logs it
@@ -111,11 +115,14 @@ func openDB(dsn string) (*sql.DB, error) {
 		return nil, fmt.Errorf("SPONGE_MYSQL: %w", err)
 	}
 	db := sql.OpenDB(connector)
-	db.SetMaxOpenConns(16 + 4*runtime.GOMAXPROCS(0))
+	db.SetMaxOpenConns(sharedConns())
 	db.SetMaxIdleConns(8)
 	db.SetConnMaxIdleTime(time.Minute)
 	return db, nil
 }
+
+// sharedConns bounds the connections of all that is no lane.
+func sharedConns() int { return 16 + 4*runtime.GOMAXPROCS(0) }
 
 // Ready is closed when every group has taken over its first assignment.
 func (w *Worker) Ready() <-chan struct{} { return w.ready }

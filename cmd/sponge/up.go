@@ -130,7 +130,7 @@ func (u *cluster) start(ctx context.Context) (err error) {
 		return err
 	}
 	u.stops = append(u.stops, u.redis.Stop)
-	if u.kafka, err = local.StartKafka(ctx, u.options("kafka"), local.KafkaConfig{Real: u.cmd.Kafka == "real"}); err != nil {
+	if u.kafka, err = local.StartKafka(ctx, u.options("kafka"), local.KafkaConfig{Real: u.cmd.Kafka == "real", Lasting: true}); err != nil {
 		return err
 	}
 	u.stops = append(u.stops, u.kafka.Stop)

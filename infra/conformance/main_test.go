@@ -17,6 +17,7 @@ import (
 
 	"sponge/infra/local"
 	"sponge/schema"
+	"sponge/workers"
 )
 
 // patience is for what happens soon, on a machine that does much else.
@@ -101,7 +102,7 @@ func database(t *testing.T) *sql.DB {
 	if _, err := schema.Up(limit(t), dsn); err != nil {
 		t.Fatal(err)
 	}
-	db, err := sql.Open("mysql", dsn)
+	db, err := workers.OpenDB(dsn)
 	if err != nil {
 		t.Fatal(err)
 	}

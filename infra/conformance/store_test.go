@@ -133,8 +133,8 @@ func TestLocksAreOnRowsAlone(t *testing.T) {
 			if err != nil || len(skipped) != 100 || slices.ContainsFunc(skipped, func(id int64) bool { return id%4 != 3 }) {
 				t.Errorf("of locked and free rows: %v, %v", skipped, err)
 			}
-			_, err = second.Exec(limit(t), "INSERT INTO users (id, name, verifier, created_at) VALUES (2,'',0,0), (401,'',0,0)")
-			return err
+			second.Write("INSERT INTO users (id, name, verifier, created_at) VALUES (2,'',0,0), (401,'',0,0)")
+			return nil
 		})
 		return nil
 	})
@@ -192,12 +192,14 @@ func TestDeadlockIsToldAndPasses(t *testing.T) {
 			arrived := sync.OnceFunc(both.Done)
 			defer arrived()
 			errs[i] = transact(t, db, func(tx *workers.Tx) error {
-				if err := workers.AdvanceSequence(limit(t), tx, names[i], 5); err != nil {
+				if _, err := workers.LockSequence(limit(t), tx, names[i], true); err != nil {
 					return err
 				}
+				workers.AdvanceSequence(tx, names[i], 5)
 				arrived()
 				both.Wait()
-				return workers.AdvanceSequence(limit(t), tx, names[1-i], 6)
+				workers.AdvanceSequence(tx, names[1-i], 6)
+				return nil
 			})
 		})
 	}
@@ -270,11 +272,10 @@ func TestIdsComeFromRows(t *testing.T) {
 					if err != nil {
 						return err
 					}
-					if _, err := tx.Exec(limit(t), "INSERT INTO users (id, name, verifier, created_at) VALUES (?,?,'',0)", last+1, fmt.Sprint(worker)); err != nil {
-						return err
-					}
-					if err := workers.AdvanceSequence(limit(t), tx, "users", last+1); err != nil || i%4 != 3 {
-						return err
+					tx.Write("INSERT INTO users (id, name, verifier, created_at) VALUES (?,?,'',0)", last+1, fmt.Sprint(worker))
+					workers.AdvanceSequence(tx, "users", last+1)
+					if i%4 != 3 {
+						return nil
 					}
 					return failed
 				})
@@ -301,7 +302,8 @@ func TestFrozenSessionLosesItsLocks(t *testing.T) {
 		if got, err := ids(limit(t), frozen, lock, "?", []int64{1}); err != nil || len(got) != 1 {
 			t.Fatalf("locked %v, %v", got, err)
 		}
-		if _, err := frozen.Exec(limit(t), "UPDATE applied SET next_offset = 99"); err != nil {
+		frozen.Write("UPDATE applied SET next_offset = 99")
+		if _, err := ids(limit(t), frozen, lock, "?", []int64{1}); err != nil { // sends it
 			return err
 		}
 		skipped := 0
@@ -323,14 +325,11 @@ func TestFrozenSessionLosesItsLocks(t *testing.T) {
 		if skipped == 0 {
 			t.Error("the row was never locked")
 		}
-		_, err := frozen.Exec(limit(t), "UPDATE applied SET next_offset = 99")
-		if err == nil {
-			t.Error("the frozen worker goes on")
-		}
-		return err
+		frozen.Write("UPDATE applied SET next_offset = 99")
+		return nil
 	})
 	if err == nil || workers.FaultOf(err) != workers.FaultOurs {
-		t.Errorf("end of the frozen transaction: %v", err)
+		t.Errorf("the frozen worker went on: %v", err)
 	}
 	if n := count(t, db, "SELECT next_offset FROM applied"); n != 5 {
 		t.Errorf("next offset %d, want 5", n)
@@ -346,11 +345,12 @@ func TestUpserts(t *testing.T) {
 	upsert := func(rows ...row) {
 		t.Helper()
 		mustTransact(t, db, func(tx *workers.Tx) error {
-			return workers.Insert(limit(t), tx, "INSERT INTO applied (topic, `partition`, next_offset, announced, last_hash) VALUES {}"+
+			workers.Insert(tx, "INSERT INTO applied (topic, `partition`, next_offset, announced, last_hash) VALUES {}"+
 				" ON DUPLICATE KEY UPDATE next_offset = VALUES(next_offset), announced = GREATEST(announced, VALUES(announced)), last_hash = VALUES(last_hash)",
 				"(?,?,?,?,?)", rows, func(a []any, r row) []any {
 					return append(a, "storage", r.part, r.next, r.announced, []byte(strings.Repeat("h", 16)))
 				})
+			return nil
 		})
 	}
 	for _, part := range []int{1, 2} { // the second time, the row is there
@@ -380,11 +380,9 @@ func TestJournalNumbersRise(t *testing.T) {
 	failed := errors.New("rolled back")
 	for i := range 4 {
 		err := transact(t, db, func(tx *workers.Tx) error {
-			res, err := tx.Exec(limit(t), "INSERT INTO journal (topic, rules, ranges, inputs, dead) VALUES (?,?,?,?,?)", "storage", 1, []byte("[]"), nil, nil)
-			if err != nil {
-				return err
-			}
-			n, err := res.LastInsertId()
+			tx.Write("INSERT INTO journal (topic, rules, ranges, inputs, dead) VALUES (?,?,?,?,?)", "storage", 1, []byte("[]"), nil, nil)
+			var n int64
+			_, err := tx.Get(limit(t), "SELECT LAST_INSERT_ID()", nil, &n)
 			numbers = append(numbers, n)
 			if i == 1 {
 				return failed
@@ -454,8 +452,8 @@ func TestWhatCannotBeHeldIsRefused(t *testing.T) {
 		"out of range": {[]any{2, "x", "", "9223372036854775808"}, workers.FaultFrame},
 	} {
 		err := transact(t, db, func(tx *workers.Tx) error {
-			_, err := tx.Exec(limit(t), user, test.args...)
-			return err
+			tx.Write(user, test.args...)
+			return nil
 		})
 		if err == nil || workers.FaultOf(err) != test.want {
 			t.Errorf("%s: %v, whose fault is %v, want %v", name, err, workers.FaultOf(err), test.want)

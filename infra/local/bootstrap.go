@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 )
@@ -35,32 +36,20 @@ func bootstrapScript(share, name string) ([]byte, error) {
 }
 
 // bootstrap makes the data directory with the system tables, unless it is
-// there: it is made aside and renamed when complete, so a half-made one never
-// counts.
+// there.
 func bootstrap(ctx context.Context, exe *executable, share, data string, o Options, lock *dirLock) error {
-	if _, err := os.Stat(data); err == nil || !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	o.Progress("creating the mariadb data directory")
-	made := data + ".new"
-	if err := os.RemoveAll(made); err != nil {
-		return err
-	}
-	if err := os.Mkdir(made, 0o700); err != nil {
-		return err
-	}
-	script, err := bootstrapSQL(share)
-	if err != nil {
-		return err
-	}
-	var out bytes.Buffer
-	cmd := exe.command(append(mariadbFlags(share, made, o), "--bootstrap", "--log-warnings=0")...)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(script), &out, &out
-	cmd.ExtraFiles = append(cmd.ExtraFiles, lock.server) // the next start waits for this one's end
-	if err := runCommand(ctx, cmd); err != nil {
-		return fmt.Errorf("create the mariadb data directory: %w; it says:\n%s", err, lastLines(out.Bytes(), logTailLines))
-	}
-	return os.Rename(made, data)
+	return makeData(ctx, "mariadb", data, o, lock, func(made string) (*exec.Cmd, error) {
+		if err := os.Mkdir(made, 0o700); err != nil {
+			return nil, err
+		}
+		script, err := bootstrapSQL(share)
+		if err != nil {
+			return nil, err
+		}
+		cmd := exe.command(append(mariadbFlags(share, made, o), "--bootstrap", "--log-warnings=0")...)
+		cmd.Stdin = bytes.NewReader(script)
+		return cmd, nil
+	})
 }
 
 // bootstrapSQL joins the server's own scripts. They give root on the socket an

@@ -23,6 +23,10 @@ type KafkaConfig struct {
 	// survive the end of the process, but not that of the machine.
 	SyncWrites bool
 
+	// Lasting has a real broker compiled for a long life. Else it starts
+	// sooner, and needs more of the processor for as long as it runs.
+	Lasting bool
+
 	// Fronts are proxies before a real broker, which clients are to keep to: a
 	// broker tells each client its own address, so it has a further port for
 	// each of them, where it tells the proxy's.

@@ -42,6 +42,7 @@ type kafkaJVM struct {
 	jars    []string // sorted
 	classes string   // the archive of classes to start from; "" is none
 	record  string   // the archive of classes that the broker writes at its end; "" is none
+	lasting bool     // runs for long: see KafkaConfig
 }
 
 // findKafka returns a Kafka of this machine, else one whose jars Maven fetches

@@ -8,7 +8,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -90,6 +89,7 @@ func (j *kafkaJVM) run(ctx context.Context, o Options, c KafkaConfig, lock *dirL
 		return nil, err
 	}
 	o.Progress("starting kafka")
+	j.lasting = c.Lasting
 	cmd := j.command(o, j.record, "kafka.Kafka", "server.properties")
 	// SIGTERM: a broker that shuts down cleanly starts again without recovery.
 	p, err := startProcess("kafka", cmd, "", syscall.SIGTERM, lock)
@@ -144,12 +144,14 @@ func (j *kafkaJVM) command(o Options, record, main string, args ...string) *exec
 	flags := []string{
 		"-Xmx512m",
 		"-XX:+UseSerialGC",
-		"-XX:TieredStopAtLevel=1", // the better compiler's work does not pay off in a short life
 		"-XX:+ExitOnOutOfMemoryError",
 		"-XX:-UsePerfData", // its files stay after a kill
 		"-Djava.io.tmpdir=" + kafkaTmp(o),
 		"-Dlog4j2.configurationFile=log4j2.properties",
 		"-classpath", strings.Join(j.jars, string(filepath.ListSeparator)),
+	}
+	if !j.lasting {
+		flags = append(flags, "-XX:TieredStopAtLevel=1") // the better compiler's work does not pay off
 	}
 	if j.classes != "" {
 		flags = append(flags, "-XX:SharedArchiveFile="+j.classes)
@@ -164,33 +166,19 @@ func (j *kafkaJVM) command(o Options, record, main string, args ...string) *exec
 	return cmd
 }
 
-// format makes the data directory, unless it is there: it is made aside and
-// renamed when complete, so a half-made one never counts.
+// format makes the data directory, unless it is there.
 func (j *kafkaJVM) format(ctx context.Context, o Options, node *kafkaNode, lock *dirLock) error {
-	data := filepath.Join(o.Dir, realData)
-	if _, err := os.Stat(data); err == nil || !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	o.Progress("creating the kafka data directory")
-	made := *node
-	made.Data = realData + ".new"
-	if err := os.RemoveAll(filepath.Join(o.Dir, made.Data)); err != nil {
-		return err
-	}
-	if err := made.write(filepath.Join(o.Dir, "format.properties")); err != nil {
-		return err
-	}
-	id := make([]byte, 16)
-	_, _ = rand.Read(id) // never fails
-	var out bytes.Buffer
-	cmd := j.command(o, "", "kafka.tools.StorageTool", "format",
-		"--cluster-id="+base64.RawURLEncoding.EncodeToString(id), "--config=format.properties")
-	cmd.Stdout, cmd.Stderr = &out, &out
-	cmd.ExtraFiles = append(cmd.ExtraFiles, lock.server) // the next start waits for this one's end
-	if err := runCommand(ctx, cmd); err != nil {
-		return fmt.Errorf("create the kafka data directory: %w; it says:\n%s", err, lastLines(out.Bytes(), logTailLines))
-	}
-	return os.Rename(filepath.Join(o.Dir, made.Data), data)
+	return makeData(ctx, "kafka", filepath.Join(o.Dir, realData), o, lock, func(data string) (*exec.Cmd, error) {
+		made := *node
+		made.Data = filepath.Base(data)
+		if err := made.write(filepath.Join(o.Dir, "format.properties")); err != nil {
+			return nil, err
+		}
+		id := make([]byte, 16)
+		_, _ = rand.Read(id) // never fails
+		return j.command(o, "", "kafka.tools.StorageTool", "format",
+			"--cluster-id="+base64.RawURLEncoding.EncodeToString(id), "--config=format.properties"), nil
+	})
 }
 
 // clusterID reads which cluster a data directory belongs to.

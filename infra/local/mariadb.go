@@ -6,8 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"strconv"
-	"syscall"
 )
 
 // mariadbProgram: 10.6 brought SKIP LOCKED.
@@ -72,38 +70,15 @@ func runMariaDB(ctx context.Context, exe *executable, share string, o Options, l
 	if err := bootstrap(ctx, exe, share, data, o, lock); err != nil {
 		return nil, err
 	}
-	socket, err := socketPath(o.Dir, "mariadb.sock")
-	if err != nil {
-		return nil, err
-	}
-	o.Progress("starting mariadb")
-	cmd := exe.command(append(mariadbFlags(share, data, o),
-		"--socket="+socket,
-		"--pid-file="+filepath.Join(o.Dir, "mariadb.pid"),
-		"--skip-networking",
-		"--skip-name-resolve",
-		"--skip-log-bin",
-		"--character-set-server=utf8mb4",
-		"--collation-server=utf8mb4_unicode_ci",
-		"--innodb-flush-log-at-trx-commit=1",
-		"--innodb-buffer-pool-size="+strconv.FormatInt(o.BufferPool, 10),
-		"--max-connections=500",
-		"--max-allowed-packet=64M",
+	server, err := runSQL(ctx, "mariadb", exe, append(mariadbFlags(share, data, o),
 		// A long IN list would become a derived table, and under FOR UPDATE a
 		// whole index may be scanned and locked.
 		"--in-predicate-conversion-threshold=0",
-	)...)
-	// SIGTERM: a server that shuts down cleanly starts again without recovery.
-	p, err := startProcess("mariadb", cmd, socket, syscall.SIGTERM, lock)
+	), o, lock)
 	if err != nil {
 		return nil, err
 	}
-	m := &MariaDB{sqlServer{p}}
-	if err := p.awaitReady(ctx, m.ping); err != nil {
-		return nil, err
-	}
-	o.Log.Info("mariadb runs", "pid", p.PID(), "socket", socket, "executable", exe.path)
-	return m, nil
+	return &MariaDB{server}, nil
 }
 
 // mariadbFlags are the flags that bootstrap and server share; the first of

@@ -1,16 +1,12 @@
 package local
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
-	"strconv"
-	"syscall"
 )
 
 // mysqlProgram: 8.0 brought SKIP LOCKED. No release of Debian has MySQL, only
@@ -75,58 +71,19 @@ func runMySQL(ctx context.Context, exe *executable, o Options, lock *dirLock) (*
 	if err := initialize(ctx, exe, data, tmp, o, lock); err != nil {
 		return nil, err
 	}
-	socket, err := socketPath(o.Dir, "mysql.sock")
+	server, err := runSQL(ctx, "mysql", exe, append(mysqlFlags(exe, data, tmp), "--mysqlx=OFF"), o, lock)
 	if err != nil {
 		return nil, err
 	}
-	o.Progress("starting mysql")
-	cmd := exe.command(append(mysqlFlags(exe, data, tmp),
-		"--socket="+socket,
-		"--pid-file="+filepath.Join(o.Dir, "mysql.pid"),
-		"--mysqlx=OFF",
-		"--skip-networking",
-		"--skip-name-resolve",
-		"--skip-log-bin",
-		"--character-set-server=utf8mb4",
-		"--collation-server=utf8mb4_unicode_ci",
-		"--innodb-flush-log-at-trx-commit=1",
-		"--innodb-buffer-pool-size="+strconv.FormatInt(o.BufferPool, 10),
-		"--max-connections=500",
-		"--max-allowed-packet=64M",
-	)...)
-	// SIGTERM: a server that shuts down cleanly starts again without recovery.
-	p, err := startProcess("mysql", cmd, socket, syscall.SIGTERM, lock)
-	if err != nil {
-		return nil, err
-	}
-	m := &MySQL{sqlServer{p}}
-	if err := p.awaitReady(ctx, m.ping); err != nil {
-		return nil, err
-	}
-	o.Log.Info("mysql runs", "pid", p.PID(), "socket", socket, "executable", exe.path)
-	return m, nil
+	return &MySQL{server}, nil
 }
 
 // initialize makes the data directory with the system tables, unless it is
-// there: it is made aside and renamed when complete, so a half-made one never
-// counts. The server has no scripts for that, it knows by itself.
+// there. The server has no scripts for that, it knows by itself.
 func initialize(ctx context.Context, exe *executable, data, tmp string, o Options, lock *dirLock) error {
-	if _, err := os.Stat(data); err == nil || !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	o.Progress("creating the mysql data directory")
-	made := data + ".new"
-	if err := os.RemoveAll(made); err != nil {
-		return err
-	}
-	var out bytes.Buffer
-	cmd := exe.command(append(mysqlFlags(exe, made, tmp), "--initialize-insecure")...) // root without a password
-	cmd.Stdout, cmd.Stderr = &out, &out
-	cmd.ExtraFiles = append(cmd.ExtraFiles, lock.server) // the next start waits for this one's end
-	if err := runCommand(ctx, cmd); err != nil {
-		return fmt.Errorf("create the mysql data directory: %w; it says:\n%s", err, lastLines(out.Bytes(), logTailLines))
-	}
-	return os.Rename(made, data)
+	return makeData(ctx, "mysql", data, o, lock, func(made string) (*exec.Cmd, error) {
+		return exe.command(append(mysqlFlags(exe, made, tmp), "--initialize-insecure")...), nil // root without a password
+	})
 }
 
 // mysqlFlags are the flags that initialization and server share; the first of

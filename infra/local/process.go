@@ -1,9 +1,11 @@
 package local
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -189,4 +191,29 @@ func runCommand(ctx context.Context, cmd *exec.Cmd) error {
 		return ctx.Err()
 	}
 	return err
+}
+
+// makeData makes a server's data directory, unless it is there, with the
+// command that the server has for that. It is made aside and renamed when
+// complete, so a half-made one never counts.
+func makeData(ctx context.Context, name, data string, o Options, lock *dirLock, command func(made string) (*exec.Cmd, error)) error {
+	if _, err := os.Stat(data); err == nil || !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	o.Progress("creating the " + name + " data directory")
+	made := data + ".new"
+	if err := os.RemoveAll(made); err != nil {
+		return err
+	}
+	cmd, err := command(made)
+	if err != nil {
+		return err
+	}
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd.ExtraFiles = append(cmd.ExtraFiles, lock.server) // the next start waits for this one's end
+	if err := runCommand(ctx, cmd); err != nil {
+		return fmt.Errorf("create the %s data directory: %w; it says:\n%s", name, err, lastLines(out.Bytes(), logTailLines))
+	}
+	return os.Rename(made, data)
 }

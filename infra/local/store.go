@@ -6,6 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
 
 	"github.com/go-sql-driver/mysql"
 )
@@ -57,6 +60,40 @@ func asStore[S Store](s S, err error) (Store, error) {
 
 // sqlServer is a process that speaks MySQL's protocol on its socket.
 type sqlServer struct{ *process }
+
+// runSQL starts a server in a directory that is locked, with flags of its own
+// and those that are the same for both kinds.
+func runSQL(ctx context.Context, name string, exe *executable, flags []string, o Options, lock *dirLock) (sqlServer, error) {
+	socket, err := socketPath(o.Dir, name+".sock")
+	if err != nil {
+		return sqlServer{}, err
+	}
+	o.Progress("starting " + name)
+	cmd := exe.command(append(flags,
+		"--socket="+socket,
+		"--pid-file="+filepath.Join(o.Dir, name+".pid"),
+		"--skip-networking",
+		"--skip-name-resolve",
+		"--skip-log-bin",
+		"--character-set-server=utf8mb4",
+		"--collation-server=utf8mb4_unicode_ci",
+		"--innodb-flush-log-at-trx-commit=1",
+		"--innodb-buffer-pool-size="+strconv.FormatInt(o.BufferPool, 10),
+		"--max-connections=500",
+		"--max-allowed-packet=64M",
+	)...)
+	// SIGTERM: a server that shuts down cleanly starts again without recovery.
+	p, err := startProcess(name, cmd, socket, syscall.SIGTERM, lock)
+	if err != nil {
+		return sqlServer{}, err
+	}
+	s := sqlServer{p}
+	if err := p.awaitReady(ctx, s.ping); err != nil {
+		return sqlServer{}, err
+	}
+	o.Log.Info(name+" runs", "pid", p.PID(), "socket", socket, "executable", exe.path)
+	return s, nil
+}
 
 // DSN implements Store.
 func (s sqlServer) DSN(database string) string {

@@ -32,6 +32,9 @@ func ran(t *testing.T, res *Result, err error) *Result {
 	if res.Sent == 0 || res.Acked == 0 || res.Seconds < 0.2 || res.AckedPerSecond <= 0 || res.AckMs.Max <= 0 {
 		t.Fatalf("nothing was measured: %+v", res)
 	}
+	if end := time.UnixMilli(res.Began).Add(time.Duration(res.Seconds * float64(time.Second))); end.After(time.Now()) || time.Since(end) > time.Minute {
+		t.Fatalf("the measured time is said to have ended at %v", end)
+	}
 	return res
 }
 
@@ -213,6 +216,19 @@ func TestIdle(t *testing.T) {
 	}
 }
 
+// What a run needs before it begins must not show on the edge that is looked at.
+func TestIdleMakesItsAccountsElsewhere(t *testing.T) {
+	t.Parallel()
+	s, elsewhere := newFake(t), newFake(t)
+	res, err := Idle(t.Context(), options(s), IdleConfig{Connections: 30, Accounts: 3, Setup: []string{elsewhere.addr}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res.Acked != 30 || s.users != 0 || elsewhere.users != 3 || len(s.conns) != 3 {
+		t.Errorf("%d accounts made here, %d elsewhere; %d logged in here: %+v", s.users, elsewhere.users, len(s.conns), res)
+	}
+}
+
 func TestResultsHaveTheKeysThatProgramsRead(t *testing.T) {
 	t.Parallel()
 	b, err := json.Marshal(Result{Case: "chat", Errors: map[string]int64{}})
@@ -223,7 +239,7 @@ func TestResultsHaveTheKeysThatProgramsRead(t *testing.T) {
 	if err := json.Unmarshal(b, &got); err != nil {
 		t.Fatal(err)
 	}
-	for _, key := range strings.Fields("case sent acked delivered expected lost duplicated outOfOrder errors seconds ackedPerSecond deliveredPerSecond ackMs endToEndMs bytesPerConnection loadCPU") {
+	for _, key := range strings.Fields("case sent acked delivered expected lost duplicated outOfOrder errors began seconds ackedPerSecond deliveredPerSecond ackMs endToEndMs bytesPerConnection loadCPU") {
 		if _, ok := got[key]; !ok {
 			t.Errorf("%s is missing", key)
 		}

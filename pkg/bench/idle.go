@@ -18,6 +18,10 @@ type IdleConfig struct {
 	Connections int
 	Accounts    int // that the connections are spread over: making one for each would take long
 	Pid         int // the process whose memory is looked at, freshly started, else it has room already; 0: none
+
+	// Setup are the edges that accounts are made through, so that the one that
+	// is looked at has done nothing before the connections come; nil: Addrs.
+	Setup []string
 }
 
 // Idle logs connections in and leaves them alone for the run's duration. Sent
@@ -32,7 +36,12 @@ func Idle(ctx context.Context, o Options, cfg IdleConfig) (*Result, error) {
 	}
 	r := newRun("idle", o)
 	r.from, r.to = 0, o.Duration
-	guests, err := r.guests(ctx, min(max(cfg.Accounts, 1), cfg.Connections))
+	setup := r
+	if len(cfg.Setup) > 0 {
+		o.Addrs = cfg.Setup
+		setup = newRun("idle", o)
+	}
+	guests, err := setup.guests(ctx, min(max(cfg.Accounts, 1), cfg.Connections))
 	if err != nil {
 		return nil, err
 	}

@@ -26,9 +26,12 @@ func (p *progress) rates(now, last marks, warm bool) {
 		phase = "measured"
 	}
 	seconds := now.at.Sub(last.at).Seconds()
-	p.say("%s %s %2.0f/%.0f s: %.0f acked/s, %.0f delivered/s, client's CPU %.0f %%", p.r.name, phase,
-		now.at.Sub(p.r.begin).Seconds(), p.r.to.Seconds(),
-		float64(now.acked-last.acked)/seconds, float64(now.delivered-last.delivered)/seconds,
+	delivered := ""
+	if now.delivered > 0 {
+		delivered = fmt.Sprintf(", %.0f delivered/s", float64(now.delivered-last.delivered)/seconds)
+	}
+	p.say("%s %s %2.0f/%.0f s: %.0f acked/s%s, client's CPU %.0f %%", p.r.name, phase,
+		now.at.Sub(p.r.begin).Seconds(), p.r.to.Seconds(), float64(now.acked-last.acked)/seconds, delivered,
 		100*(now.cpu-last.cpu).Seconds()/seconds/cores())
 }
 

@@ -24,6 +24,7 @@ type Result struct {
 	Duplicated         int64            `json:"duplicated"` // pushes of what the recipient had already
 	OutOfOrder         int64            `json:"outOfOrder"` // pushes below one that was seen before, and numbers against the sender's order
 	Errors             map[string]int64 `json:"errors"`     // by code; "unanswered", "renumbered" and "closed" where there is none
+	Began              int64            `json:"began"`      // when the measured time did, in Unix milliseconds
 	Seconds            float64          `json:"seconds"`    // measured
 	AckedPerSecond     float64          `json:"ackedPerSecond"`
 	DeliveredPerSecond float64          `json:"deliveredPerSecond"`

@@ -70,35 +70,51 @@ func mark(tallies []*tally) marks {
 	return m
 }
 
-// measure waits for the warm-up and the measured time to pass, shows progress,
-// and fills in what the counters tell. start begins the load.
+// measure begins the load, waits for the warm-up and the measured time to
+// pass, and fills in what the counters tell.
 func (r *run) measure(ctx context.Context, tallies []*tally, start func()) (*Result, error) {
 	r.begin = time.Now()
 	start()
 	defer r.stopped.Store(true)
+	first, last, err := r.watch(ctx, tallies, nil)
+	if err != nil {
+		return nil, err
+	}
+	return r.result(first, last), nil
+}
+
+// watch waits for the warm-up and the measured time to pass, or for ended, and
+// shows progress. It returns the counters at the measured time's begin and
+// end.
+func (r *run) watch(ctx context.Context, tallies []*tally, ended <-chan struct{}) (first, last marks, err error) {
 	show := newProgress(r)
 	defer show.end()
-	var first marks
 	warm := r.from == 0
-	if warm {
-		first = mark(tallies)
-	}
-	last := mark(tallies)
-	for {
+	first = marks{at: r.begin, cpu: cpuTime()}
+	last = first
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for over := false; ; {
 		wait := time.Second
 		if !warm {
 			wait = min(wait, time.Until(r.begin.Add(r.from)))
 		}
-		wait = min(wait, time.Until(r.begin.Add(r.to)))
-		if err := pause(ctx, wait); err != nil {
-			return nil, fmt.Errorf("interrupted: %w", err)
+		timer.Reset(min(wait, time.Until(r.begin.Add(r.to))))
+		select {
+		case <-timer.C:
+		case <-ended:
+			over = true
+		case <-ctx.Done():
+			return first, last, fmt.Errorf("interrupted: %w", ctx.Err())
 		}
 		now := mark(tallies)
 		switch {
+		case over:
+			return first, now, nil
 		case !warm && now.at.Sub(r.begin) >= r.from:
 			warm, first = true, now
 		case now.at.Sub(r.begin) >= r.to:
-			return r.result(first, now), nil
+			return first, now, nil
 		}
 		show.rates(now, last, warm)
 		last = now
@@ -108,10 +124,30 @@ func (r *run) measure(ctx context.Context, tallies []*tally, start func()) (*Res
 func (r *run) result(first, last marks) *Result {
 	seconds := last.at.Sub(first.at).Seconds()
 	return &Result{
-		Case: r.name, Seconds: seconds, Errors: map[string]int64{},
+		Case: r.name, Began: first.at.UnixMilli(), Seconds: seconds, Errors: map[string]int64{},
 		AckedPerSecond:     float64(last.acked-first.acked) / seconds,
 		DeliveredPerSecond: float64(last.delivered-first.delivered) / seconds,
 		LoadCPU:            (last.cpu - first.cpu).Seconds() / seconds / cores(),
+	}
+}
+
+// dueAt is when the i-th item of an open schedule is due, since the run's begin.
+func dueAt(i int64, rate float64) time.Duration {
+	return time.Duration(float64(i) / rate * float64(time.Second))
+}
+
+// schedule sends one item after another, each when it is due, until none is
+// due any more. It may be late, but leaves none out.
+func (r *run) schedule(ctx context.Context, rate float64, sleep func(time.Duration), send func(i int64)) {
+	for i := int64(0); ctx.Err() == nil; i++ {
+		due := dueAt(i, rate)
+		if due >= r.to {
+			return
+		}
+		if d := due - time.Since(r.begin); d > 0 {
+			sleep(d)
+		}
+		send(i)
 	}
 }
 

@@ -59,7 +59,9 @@ func Rate(ctx context.Context, o Options, rate float64, pairs, size int) (*Resul
 	return t.talk(ctx, func() {
 		scheduler.Go(func() {
 			defer t.busy.Store(false)
-			precisely(func(sleep func(time.Duration)) { t.schedule(ctx, rate, sleep) })
+			precisely(func(sleep func(time.Duration)) {
+				t.schedule(ctx, rate, sleep, func(i int64) { t.senders[i%int64(len(t.senders))].send(int64(dueAt(i, rate))) })
+			})
 		})
 	})
 }
@@ -79,21 +81,6 @@ func Group(ctx context.Context, o Options, members, senders, window, size int) (
 		return nil, err
 	}
 	return t.talk(ctx, t.fill)
-}
-
-// schedule sends one message after another, each to the next pair, until none
-// is due any more. It may be late, but leaves none out.
-func (t *talk) schedule(ctx context.Context, rate float64, sleep func(time.Duration)) {
-	for i := int64(0); ctx.Err() == nil; i++ {
-		due := time.Duration(float64(i) / rate * float64(time.Second))
-		if due >= t.to {
-			return
-		}
-		if d := due - time.Since(t.begin); d > 0 {
-			sleep(d)
-		}
-		t.senders[i%int64(len(t.senders))].send(int64(due))
-	}
 }
 
 func (t *talk) fill() {

@@ -75,6 +75,10 @@ type Result struct {
 	More  bool
 	Since int64
 
+	// Unsettled says of a request that it was handled, and that nobody knows its
+	// outcome any more: the edge publishes it again. Everything else is empty.
+	Unsettled bool
+
 	// Cursors tell where the user's delivered cursors stand (To) after a
 	// Report, a Sync or a 14: ranges up to there need no more reports.
 	Cursors []envelope.Range
@@ -97,6 +101,7 @@ const (
 	flagSender
 	flagCaughtUp
 	flagMore
+	flagUnsettled
 )
 
 // Append encodes r behind an entry.
@@ -122,6 +127,9 @@ func (r *Result) Append(dst []byte) []byte {
 	}
 	if r.More {
 		flags |= flagMore
+	}
+	if r.Unsettled {
+		flags |= flagUnsettled
 	}
 	dst = append(dst, flags)
 	if r.Push {
@@ -179,7 +187,8 @@ func Decode(entry []byte, yield func(*Result)) error {
 		for range n {
 			conns = append(conns, rd.Uint())
 		}
-		r = Result{Conns: conns, Push: flags&flagPush != 0, CaughtUp: flags&flagCaughtUp != 0, More: flags&flagMore != 0}
+		r = Result{Conns: conns, Push: flags&flagPush != 0, CaughtUp: flags&flagCaughtUp != 0, More: flags&flagMore != 0,
+			Unsettled: flags&flagUnsettled != 0}
 		if !r.Push {
 			r.Request = uint32(rd.Uint())
 		}

@@ -37,6 +37,8 @@ func results() *rapid.Generator[channel.Result] {
 
 			CaughtUp: rapid.Bool().Draw(t, "caught up"),
 			More:     rapid.Bool().Draw(t, "more"),
+
+			Unsettled: rapid.Bool().Draw(t, "unsettled"),
 		}
 		if r.More {
 			r.Since = rapid.Int64Min(0).Draw(t, "since")

@@ -31,10 +31,10 @@ var ErrSealed = errors.New("keys: the sealed box does not open with this worker 
 // another connection.
 var ErrProof = errors.New("keys: the session proof does not hold")
 
-// sealedPrefix begins every sealed value, as a JSON string.
+// sealedPrefix begins a value that SealKey.Seal has sealed, as a JSON string.
 const sealedPrefix = `"sealed:1:`
 
-// SealKey is the public key that edges seal secrets with. Safe for concurrent
+// SealKey is the public key that secrets are sealed with. Safe for concurrent
 // use.
 type SealKey [Size]byte
 
@@ -43,6 +43,7 @@ type SealKey [Size]byte
 type WorkerKey struct {
 	public, private [Size]byte
 	proof, outcome  []byte
+	opener          opener
 }
 
 // Generate makes a new worker key, as text for a variable or a secret store.
@@ -91,6 +92,7 @@ func ParseSealKey(text string) (SealKey, error) {
 func (s SealKey) String() string { return base64.StdEncoding.EncodeToString(s[:]) }
 
 // Seal boxes a secret's raw JSON value and returns the box as a JSON string.
+// Who has many uses a Sealer.
 func (s SealKey) Seal(raw []byte) ([]byte, error) {
 	sealed, err := box.SealAnonymous(nil, raw, (*[Size]byte)(&s), rand.Reader)
 	if err != nil {
@@ -103,16 +105,23 @@ func (s SealKey) Seal(raw []byte) ([]byte, error) {
 
 // Open returns the raw JSON value within a sealed one, or ErrSealed.
 func (k *WorkerKey) Open(sealed []byte) ([]byte, error) {
-	text, begun := bytes.CutPrefix(sealed, []byte(sealedPrefix))
+	text, single := bytes.CutPrefix(sealed, []byte(sealedPrefix))
+	text, bySealer := bytes.CutPrefix(text, []byte(sealedBySealer))
 	text, ended := bytes.CutSuffix(text, []byte{'"'})
-	if !begun || !ended {
+	if single == bySealer || !ended {
 		return nil, ErrSealed
 	}
 	b, err := base64.RawURLEncoding.AppendDecode(nil, text)
 	if err != nil {
 		return nil, ErrSealed
 	}
-	raw, ok := box.OpenAnonymous(nil, b, &k.public, &k.private)
+	var raw []byte
+	var ok bool
+	if bySealer {
+		raw, ok = k.opener.open(b, &k.private)
+	} else {
+		raw, ok = box.OpenAnonymous(nil, b, &k.public, &k.private)
+	}
 	if !ok {
 		return nil, ErrSealed
 	}

@@ -7,7 +7,9 @@ import (
 	"encoding/json"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"pgregory.net/rapid"
@@ -27,8 +29,13 @@ func worker(t testing.TB, b byte) *keys.WorkerKey {
 
 func TestSealAndOpen(t *testing.T) {
 	t.Parallel()
-	k, other := worker(t, 1), worker(t, 2)
-	seal := k.Seal()
+	k := worker(t, 1)
+	t.Run("a key of its own for each", func(t *testing.T) { sealAndOpen(t, k, k.Seal(), "sealed:1:") })
+	t.Run("a Sealer's", func(t *testing.T) { sealAndOpen(t, k, keys.NewSealer(k.Seal()), "sealed:2:") })
+}
+
+func sealAndOpen(t *testing.T, k *keys.WorkerKey, seal interface{ Seal([]byte) ([]byte, error) }, prefix string) {
+	other := worker(t, 2)
 	rapid.Check(t, func(t *rapid.T) {
 		raw := rapid.SliceOf(rapid.Byte()).Draw(t, "secret")
 		sealed, err := seal.Seal(raw)
@@ -36,7 +43,7 @@ func TestSealAndOpen(t *testing.T) {
 			t.Fatal(err)
 		}
 		var text string
-		if err := json.Unmarshal(sealed, &text); err != nil || !strings.HasPrefix(text, "sealed:1:") {
+		if err := json.Unmarshal(sealed, &text); err != nil || !strings.HasPrefix(text, prefix) {
 			t.Fatalf("%s is no JSON string of a sealed value: %v", sealed, err)
 		}
 		if len(raw) > 3 && (bytes.Contains(sealed, raw) || strings.Contains(text, base64.RawURLEncoding.EncodeToString(raw))) {
@@ -67,9 +74,68 @@ func TestSealAndOpen(t *testing.T) {
 func TestOpenOfWhatIsNotSealed(t *testing.T) {
 	t.Parallel()
 	k := worker(t, 1)
-	for _, raw := range []string{``, `"`, `"6"`, `42`, `null`, `"sealed:1:"`, `"sealed:1:!!"`, `"sealed:1:AAAA"`, `"sealed:2:AAAA"`, `"sealed:1:`} {
+	for _, raw := range []string{``, `"`, `"6"`, `42`, `null`, `"sealed:1:"`, `"sealed:1:!!"`, `"sealed:1:AAAA"`, `"sealed:2:"`, `"sealed:2:AAAA"`, `"sealed:3:AAAA"`, `"sealed:1:"sealed:2:AAAA"`, `"sealed:1:`} {
 		if got, err := k.Open([]byte(raw)); !errors.Is(err, keys.ErrSealed) || got != nil {
 			t.Errorf("Open(%s): %q, %v; want ErrSealed", raw, got, err)
+		}
+	}
+}
+
+// A Sealer's key pair serves for a minute, whoever seals meanwhile, and what was
+// sealed by an earlier one still opens.
+func TestSealerChangesItsPair(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		k := worker(t, 1)
+		s := keys.NewSealer(k.Seal())
+		seal := func() (public string, sealed []byte) {
+			sealed, err := s.Seal([]byte(`"6"`))
+			if err != nil {
+				t.Error(err)
+			}
+			return string(sealed[:len(`"sealed:2:`)+42]), sealed // 42 characters of base64 for 31 bytes and a half
+		}
+		var wg sync.WaitGroup
+		first, old := seal()
+		for range 8 {
+			wg.Go(func() {
+				if again, sealed := seal(); again != first || bytes.Equal(sealed, old) {
+					t.Errorf("within a minute: %s and %s", old, sealed)
+				}
+			})
+		}
+		wg.Wait()
+		for range 2000 { // more than are remembered
+			time.Sleep(61 * time.Second)
+			public, sealed := seal()
+			if public == first {
+				t.Fatal("the pair has not changed after a minute")
+			}
+			first = public
+			for range 2 {
+				if raw, err := k.Open(sealed); err != nil || string(raw) != `"6"` {
+					t.Fatalf("Open: %q, %v", raw, err)
+				}
+			}
+		}
+		if raw, err := k.Open(old); err != nil || string(raw) != `"6"` {
+			t.Fatalf("Open of an old one: %q, %v", raw, err)
+		}
+	})
+}
+
+func BenchmarkSealAndOpen(b *testing.B) {
+	k := worker(b, 1)
+	s := keys.NewSealer(k.Seal())
+	raw := []byte(`"tM4Qm8b1v8Q7v2n0Yk3m5w6x7y8z9A0B1C2D3E4F5G6"`)
+	b.ReportAllocs()
+	for b.Loop() {
+		sealed, err := s.Seal(raw)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := k.Open(sealed); err != nil {
+			b.Fatal(err)
 		}
 	}
 }
@@ -85,6 +151,10 @@ func TestDerivedKeysNeverChange(t *testing.T) {
 	const sealed = `"sealed:1:5WKDyjGhTgWbge1fITHA3PyS-N7iRtvyWxhFzn6jwkN4A1usaXoM6fBMLghFYr5TJ8I9"`
 	if got, err := k.Open([]byte(sealed)); err != nil || string(got) != `"6"` {
 		t.Errorf("Open: %q, %v", got, err)
+	}
+	const bySealer = `"sealed:2:xtH0Ui0aQ0GdJtLr89JVSL3IgM65Jxm5efp2bfzpPyKetp3DX_2Eyp4W_ZbyYjNd1Shqn530uhhVHZX3TcqND9UjdMuudJMKL2Tw"`
+	if got, err := k.Open([]byte(bySealer)); err != nil || string(got) != `"6"` {
+		t.Errorf("Open of a Sealer's: %q, %v", got, err)
 	}
 	p := k.Prove(6, keys.TokenID("a token"), "edge:0a1b2c", 7, time.Unix(1703078264, 0))
 	if got, want := hex.EncodeToString(p[:]), "0000000000000006e3316e2bafebb6103a3418e8778c0adc000000006582e9788e168e403900717c6b2ffc4e2c8429d8"; got != want {

@@ -15,8 +15,9 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func TestWriterAndReader(t *testing.T) {
-	t.Parallel()
+// connect starts a Redis of the test's own.
+func connect(t *testing.T) *redis.Client {
+	t.Helper()
 	server, err := local.StartRedis(t.Context(), local.Options{Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
@@ -28,6 +29,12 @@ func TestWriterAndReader(t *testing.T) {
 	}
 	client := redis.NewClient(opts)
 	t.Cleanup(func() { client.Close() })
+	return client
+}
+
+func TestWriterAndReader(t *testing.T) {
+	t.Parallel()
+	client := connect(t)
 	ctx := t.Context()
 
 	// places reads with a fresh Reader, which believes no lease of old.
@@ -122,17 +129,7 @@ func (h hook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessP
 
 func TestSweep(t *testing.T) {
 	t.Parallel()
-	server, err := local.StartRedis(t.Context(), local.Options{Dir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { server.Stop(context.Background()) })
-	opts, err := redis.ParseURL(server.URL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	client := redis.NewClient(opts)
-	t.Cleanup(func() { client.Close() })
+	client := connect(t)
 	ctx := t.Context()
 	must := func(err error) {
 		t.Helper()

@@ -310,9 +310,11 @@ func (s *fetchSession) take(p *fetchAPI.ResponsePartition, sink Sink) error {
 }
 
 // decode copies the records from offset on: a broker answers with whole
-// batches, which may begin earlier.
+// batches, which may begin earlier. Records that were copied are closed, which
+// gives their page of 64 KiB, one for each batch, back to kafka-go.
 func decode(records protocol.RecordReader, from int64) ([]Message, error) {
 	var out []Message
+	var s slab
 	for {
 		r, err := records.ReadRecord()
 		if errors.Is(err, io.EOF) {
@@ -324,21 +326,56 @@ func decode(records protocol.RecordReader, from int64) ([]Message, error) {
 			}
 			return nil, err
 		}
+		m := Message{Offset: r.Offset, Time: r.Time}
+		if r.Offset >= from {
+			m.Key, err = s.copy(r.Key)
+			if err == nil {
+				m.Value, err = s.copy(r.Value)
+			}
+		}
+		if err := errors.Join(err, release(r.Key), release(r.Value)); err != nil {
+			return nil, err
+		}
 		if r.Offset < from {
 			continue
-		}
-		m := Message{Offset: r.Offset, Time: r.Time}
-		if m.Key, err = protocol.ReadAll(r.Key); err == nil {
-			m.Value, err = protocol.ReadAll(r.Value)
-		}
-		if err != nil {
-			return nil, err
 		}
 		if len(r.Headers) > 0 {
 			m.Header = r.Headers[0].Value
 		}
 		out = append(out, m)
 	}
+}
+
+func release(b protocol.Bytes) error {
+	if b == nil {
+		return nil
+	}
+	return b.Close()
+}
+
+// slab is memory for the bytes of several records. It begins small, since most
+// fetches bring one.
+type slab []byte
+
+const (
+	slabLeast = 256
+	slabMost  = 8 << 10
+)
+
+// copy reads b whole.
+func (s *slab) copy(b protocol.Bytes) ([]byte, error) {
+	if b == nil {
+		return nil, nil
+	}
+	n := b.Len()
+	if n > cap(*s)-len(*s) {
+		*s = make([]byte, 0, max(n, slabLeast, min(2*cap(*s), slabMost)))
+	}
+	begin := len(*s)
+	*s = (*s)[:begin+n]
+	out := (*s)[begin : begin+n : begin+n]
+	_, err := io.ReadFull(b, out)
+	return out, err
 }
 
 func sleep(ctx context.Context, d time.Duration) {

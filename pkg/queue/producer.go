@@ -68,6 +68,7 @@ type ProducerConfig struct {
 	Brokers  []string
 	MaxBytes int64         // of all records that wait or are under way; 0: 64 MiB
 	Timeout  time.Duration // of one request; 0: 5 s
+	Linger   time.Duration // for which a partition's first record waits for others; 0: not at all
 	Log      *slog.Logger  // nil: silent
 	Metrics  prometheus.Registerer
 	// MetricsPrefix begins the names of the metrics, such as "sponge_edge".
@@ -114,7 +115,7 @@ type partitionQueue struct {
 	records   []*Record
 	flying    int       // how many at the head are in a request
 	active    bool      // in Producer.active
-	retryAt   time.Time // not before; zero: at once
+	retryAt   time.Time // not before, for failures or Linger; zero: at once
 	failures  int       // in a row
 	cancelled int       // how many of records were cancelled, at least
 	single    int       // how many are sent one by one, to find the one that Kafka refuses
@@ -227,13 +228,17 @@ func (p *Producer) Enqueue(topic string, partition int, r *Record, done func(*Re
 		q.records = append(q.records, r)
 		p.held++
 		p.bytes += r.size
-		if !q.active {
-			q.active = true
-			p.active = append(p.active, q)
+		if q.active { // it is under way, or waits: run knows when to look
+			break
 		}
+		q.active = true
+		p.active = append(p.active, q)
+		if p.cfg.Linger > 0 {
+			q.retryAt = time.Now().Add(p.cfg.Linger)
+		}
+		p.wakeUp()
 	}
 	p.mu.Unlock()
-	p.wakeUp()
 	return nil
 }
 

@@ -226,6 +226,9 @@ func (p *Producer) settleShare(s share, err error) {
 	switch {
 	case err == nil:
 		q.failures, q.retryAt = 0, time.Time{}
+		if p.cfg.Linger > 0 {
+			q.retryAt = time.Now().Add(p.cfg.Linger)
+		}
 		q.single = max(0, q.single-len(s.records))
 		q.drop(len(s.records))
 	case refused && len(s.records) == 1:

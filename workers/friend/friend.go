@@ -18,7 +18,7 @@ import (
 type Handler struct{}
 
 // New makes the handler.
-func New(workers.Resources) (workers.Handler, int, error) { return Handler{}, 0, nil }
+func New(workers.Resources) (workers.Handler, error) { return Handler{}, nil }
 
 // Prepare implements workers.Handler: nothing here is slow or random.
 func (Handler) Prepare(context.Context, []*workers.Frame) error { return nil }
@@ -50,7 +50,8 @@ func (Handler) Handle(ctx context.Context, tx *workers.Tx, frames []*workers.Fra
 			return nil, err
 		}
 	}
-	return outcomes, b.memory.Save(ctx, tx)
+	b.memory.Save(tx)
+	return outcomes, nil
 }
 
 // batch is what the batch's befriendings share: which users exist, with their
@@ -124,11 +125,8 @@ func (b *batch) befriend(ctx context.Context, tx *workers.Tx, f *workers.Frame) 
 	case theirs >= protocol.MaxFriends:
 		return workers.Refuse(f, protocol.Errorf(protocol.Forbidden, "%d has %d friends, which is the limit", other, theirs)), nil
 	}
-	_, err = tx.Exec(ctx, "INSERT INTO friends (user_id, friend_id, created_at) VALUES (?,?,?), (?,?,?)",
+	tx.Write("INSERT INTO friends (user_id, friend_id, created_at) VALUES (?,?,?), (?,?,?)",
 		f.User, other, f.Time(), other, f.User, f.Time())
-	if err != nil {
-		return workers.Outcome{}, fmt.Errorf("insert friendship: %w", err)
-	}
 	return b.memory.Keep(f, protocol.Object(nil).Int("U1", f.User).Int("U2", other)), nil
 }
 

@@ -17,7 +17,7 @@ import (
 type Handler struct{}
 
 // New makes the handler.
-func New(workers.Resources) (workers.Handler, int, error) { return Handler{}, 0, nil }
+func New(workers.Resources) (workers.Handler, error) { return Handler{}, nil }
 
 // Prepare implements workers.Handler: nothing here is slow or random.
 func (Handler) Prepare(context.Context, []*workers.Frame) error { return nil }
@@ -48,11 +48,10 @@ func (Handler) Handle(ctx context.Context, tx *workers.Tx, frames []*workers.Fra
 		}
 	}
 	if b.last != b.first {
-		if err := workers.AdvanceSequence(ctx, tx, "groups", b.last); err != nil {
-			return nil, fmt.Errorf("advance groups' sequence: %w", err)
-		}
+		workers.AdvanceSequence(tx, "groups", b.last)
 	}
-	return outcomes, b.memory.Save(ctx, tx)
+	b.memory.Save(tx)
+	return outcomes, nil
 }
 
 // batch is what the batch's frames share: the joined groups' conversations,
@@ -128,17 +127,11 @@ func (b *batch) create(ctx context.Context, tx *workers.Tx, f *workers.Frame) (w
 	}
 	b.last++
 	id := b.last
-	if _, err := tx.Exec(ctx, "INSERT INTO `groups` (id, name, description, creator_id, created_at) VALUES (?,?,?,?,?)",
-		id, name, description, f.User, f.Time()); err != nil {
-		return workers.Outcome{}, fmt.Errorf("insert group: %w", err)
-	}
-	if _, err := tx.Exec(ctx, "INSERT INTO conversations (a, b, last_seq) VALUES (0,?,0)", id); err != nil {
-		return workers.Outcome{}, fmt.Errorf("insert conversation: %w", err)
-	}
+	tx.Write("INSERT INTO `groups` (id, name, description, creator_id, created_at) VALUES (?,?,?,?,?)",
+		id, name, description, f.User, f.Time())
+	tx.Write("INSERT INTO conversations (a, b, last_seq) VALUES (0,?,0)", id)
 	b.lastSeq[id] = 0
-	if err := addMember(ctx, tx, id, f, 0); err != nil {
-		return workers.Outcome{}, err
-	}
+	addMember(tx, id, f, 0)
 	return b.memory.Keep(f, fields(id, name, description)), nil
 }
 
@@ -147,17 +140,11 @@ func fields(id int64, name, description string) protocol.Object {
 }
 
 // addMember makes the frame's user a member who sees what comes after seq.
-func addMember(ctx context.Context, tx *workers.Tx, group int64, f *workers.Frame, seq int64) error {
-	if _, err := tx.Exec(ctx, "INSERT INTO members (group_id, user_id, joined_seq, joined_at) VALUES (?,?,?,?)",
-		group, f.User, seq, f.Time()); err != nil {
-		return fmt.Errorf("insert member: %w", err)
-	}
+func addMember(tx *workers.Tx, group int64, f *workers.Frame, seq int64) {
+	tx.Write("INSERT INTO members (group_id, user_id, joined_seq, joined_at) VALUES (?,?,?,?)", group, f.User, seq, f.Time())
 	// A cursor may be left from an earlier membership.
-	if _, err := tx.Exec(ctx, "INSERT INTO cursors (user_id, a, b, delivered, `read`) VALUES (?,0,?,?,?)"+
-		" ON DUPLICATE KEY UPDATE delivered = VALUES(delivered), `read` = VALUES(`read`)", f.User, group, seq, seq); err != nil {
-		return fmt.Errorf("insert cursor: %w", err)
-	}
-	return nil
+	tx.Write("INSERT INTO cursors (user_id, a, b, delivered, `read`) VALUES (?,0,?,?,?)"+
+		" ON DUPLICATE KEY UPDATE delivered = VALUES(delivered), `read` = VALUES(`read`)", f.User, group, seq, seq)
 }
 
 func (b *batch) join(ctx context.Context, tx *workers.Tx, f *workers.Frame) (workers.Outcome, error) {
@@ -184,9 +171,7 @@ func (b *batch) join(ctx context.Context, tx *workers.Tx, f *workers.Frame) (wor
 	if already {
 		return workers.Refuse(f, protocol.Errorf(protocol.Conflict, "you are a member of group %d already", id)), nil
 	}
-	if err := addMember(ctx, tx, id, f, seq); err != nil {
-		return workers.Outcome{}, err
-	}
+	addMember(tx, id, f, seq)
 	var name, description string
 	if _, err := tx.Get(ctx, "SELECT name, description FROM `groups` WHERE id = ?", []any{id}, &name, &description); err != nil {
 		return workers.Outcome{}, fmt.Errorf("read group: %w", err)

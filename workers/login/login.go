@@ -15,15 +15,14 @@ import (
 	"github.com/alexedwards/argon2id"
 	"golang.org/x/sync/errgroup"
 
-	"sponge/pkg/channel"
 	"sponge/pkg/envelope"
 	"sponge/pkg/keys"
 	"sponge/pkg/protocol"
 	"sponge/workers"
 )
 
-// Unread counts a user's messages that 14 would bring.
-type Unread func(ctx context.Context, tx *workers.Tx, user int64) (int64, error)
+// Unread counts, for each of some users, the messages that 14 would bring.
+type Unread func(ctx context.Context, tx *workers.Tx, users []int64) (map[int64]int64, error)
 
 // Handler handles 1, 2 and 3.
 type Handler struct {
@@ -33,25 +32,28 @@ type Handler struct {
 	unread  Unread
 	params  *argon2id.Params
 	hashers chan struct{} // a place for each password that is hashed at a time: bounds memory
+	most    int           // passwords of a batch
 	dummy   string        // a verifier of nobody, so that unknown accounts take as long
 }
 
-// New makes the handler. Its batches are small: a login waits for the slowest
-// password of its batch.
+// hashesEach is how many passwords all batches that are under way have for each
+// that is hashed at a time: whoever logs in waits for them.
+const hashesEach = 16
+
+// New makes the handler.
 func New(unread Unread) workers.Factory {
-	return func(r workers.Resources) (workers.Handler, int, error) {
+	return func(r workers.Resources) (workers.Handler, error) {
 		n := r.Config.Hashers
 		if n <= 0 {
 			n = runtime.GOMAXPROCS(0)
 		}
 		h := &Handler{db: r.DB, key: r.Key, cfg: r.Config, unread: unread, hashers: make(chan struct{}, n),
-			params: &argon2id.Params{Memory: r.Config.ArgonMemory, Iterations: r.Config.ArgonIterations,
-				Parallelism: 1, SaltLength: 16, KeyLength: 32}}
+			most: max(1, hashesEach*n/r.Config.Lanes), params: params(r.Config.ArgonMemory, r.Config.ArgonIterations)}
 		var err error
 		if h.dummy, err = argon2id.CreateHash("nobody's password", h.params); err != nil {
-			return nil, 0, fmt.Errorf("argon2id: %w", err)
+			return nil, fmt.Errorf("argon2id: %w", err)
 		}
-		return h, 16 * n, nil
+		return h, nil
 	}
 }
 
@@ -68,6 +70,33 @@ type input struct {
 	confirm  bool
 }
 
+// Portion implements workers.Portioner: few passwords, and any number of frames
+// that need no hashing. Each partition's go up to its first password too many.
+func (h *Handler) Portion(frames []*workers.Frame) (batch, later []*workers.Frame) {
+	passwords := 0
+	ended := map[int]bool{}
+	for _, f := range frames {
+		switch {
+		case ended[f.Partition]:
+		case !isHashed(f):
+			batch = append(batch, f)
+			continue
+		case passwords < h.most:
+			passwords++
+			batch = append(batch, f)
+			continue
+		}
+		ended[f.Partition] = true
+		later = append(later, f)
+	}
+	return batch, later
+}
+
+// isHashed tells frames whose password is hashed.
+func isHashed(f *workers.Frame) bool {
+	return f.Type == protocol.Register || f.Type == protocol.Login && f.Envelope.Kind == envelope.FromClient && !f.Has(protocol.FieldToken)
+}
+
 // Prepare opens passwords and hashes or compares them.
 func (h *Handler) Prepare(ctx context.Context, frames []*workers.Frame) error {
 	work, ctx := errgroup.WithContext(ctx)
@@ -80,6 +109,8 @@ func (h *Handler) Prepare(ctx context.Context, frames []*workers.Frame) error {
 			f.Input = &input{}
 		case f.Type == protocol.Register:
 			work.Go(func() error { return h.prepareRegister(ctx, f) })
+		case f.Type == protocol.Login && f.Has(protocol.FieldToken):
+			h.prepareToken(f)
 		case f.Type == protocol.Login:
 			work.Go(func() error { return h.prepareLogin(ctx, f) })
 		default:
@@ -111,22 +142,30 @@ func (h *Handler) prepareRegister(ctx context.Context, f *workers.Frame) error {
 	})
 }
 
-func (h *Handler) prepareLogin(ctx context.Context, f *workers.Frame) error {
-	in := &input{byToken: f.Has(protocol.FieldToken)}
+// prepareToken opens a login's token.
+func (h *Handler) prepareToken(f *workers.Frame) {
+	in := &input{byToken: true}
 	in.err = workers.Check(f, func(v *protocol.Validator) int64 {
 		in.user = v.ID(protocol.FieldUser)
 		in.confirm = v.Bool(protocol.FieldConfirm)
-		if in.byToken && f.Has(protocol.FieldPassword) {
+		if f.Has(protocol.FieldPassword) {
 			v.Fail(protocol.FieldToken, "give either a password or a token")
 		}
 		return 0
 	})
-	if in.byToken {
-		token := h.secret(f, in, protocol.FieldToken, protocol.MaxToken)
-		in.token, in.session = string(token), keys.TokenID(string(token))
-		f.Input = in
-		return nil
-	}
+	token := h.secret(f, in, protocol.FieldToken, protocol.MaxToken)
+	in.token, in.session = string(token), keys.TokenID(string(token))
+	f.Input = in
+}
+
+// prepareLogin compares a login's password.
+func (h *Handler) prepareLogin(ctx context.Context, f *workers.Frame) error {
+	in := &input{}
+	in.err = workers.Check(f, func(v *protocol.Validator) int64 {
+		in.user = v.ID(protocol.FieldUser)
+		in.confirm = v.Bool(protocol.FieldConfirm)
+		return 0
+	})
 	password := h.secret(f, in, protocol.FieldPassword, protocol.MaxPassword)
 	if in.err != nil {
 		f.Input = in
@@ -205,26 +244,32 @@ func memoryID(f *workers.Frame) [16]byte {
 	return f.Envelope.FrameID
 }
 
-// Handle implements workers.Handler.
+// Handle implements workers.Handler: a handful of statements, whatever the size
+// of the batch.
 func (h *Handler) Handle(ctx context.Context, tx *workers.Tx, frames []*workers.Frame) ([]workers.Outcome, error) {
 	outcomes := make([]workers.Outcome, len(frames))
 	if err := h.register(ctx, tx, frames, outcomes); err != nil {
 		return nil, err
 	}
+	b := &batch{h: h, tx: tx, frames: frames, outcomes: outcomes, now: time.Now(),
+		sessions: map[keys.SessionID]session{}, changed: map[keys.SessionID]bool{}, names: map[int64]string{}}
+	if err := b.lock(ctx); err != nil {
+		return nil, fmt.Errorf("lock sessions: %w", err)
+	}
 	for i, f := range frames {
-		var err error
 		switch {
 		case f.Envelope.Kind == envelope.Renew:
-			outcomes[i], err = h.renew(ctx, tx, f)
+			outcomes[i] = b.renew(f)
 		case f.Type == protocol.Login:
-			outcomes[i], err = h.login(ctx, tx, f)
+			outcomes[i] = b.login(i, f)
 		case f.Type == protocol.Logout:
-			outcomes[i], err = h.logout(ctx, tx, f)
-		}
-		if err != nil {
-			return nil, err
+			outcomes[i] = b.logout(f)
 		}
 	}
+	if err := b.welcome(ctx); err != nil {
+		return nil, err
+	}
+	b.store()
 	return outcomes, nil
 }
 
@@ -241,77 +286,4 @@ func (h *Handler) Recall(ctx context.Context, tx *workers.Tx, frames []*workers.
 		f.Input = in
 	}
 	return workers.Recall(ctx, tx, frames, memoryID)
-}
-
-func (h *Handler) login(ctx context.Context, tx *workers.Tx, f *workers.Frame) (workers.Outcome, error) {
-	in := f.Input.(*input)
-	if in.err != nil {
-		return workers.Refuse(f, in.err), nil
-	}
-	now := time.Now()
-	expires := now.Add(h.cfg.SessionTime).UnixMilli()
-	if in.byToken {
-		var user int64
-		// Locked: a logout that ends it meanwhile must not be undone below.
-		found, err := tx.Get(ctx, "SELECT user_id FROM sessions WHERE id = ? AND expires_at > ? FOR UPDATE",
-			[]any{in.session[:], now.UnixMilli()}, &user)
-		if err != nil {
-			return workers.Outcome{}, err
-		}
-		if !found || user != in.user {
-			return workers.Refuse(f, wrong()), nil
-		}
-	}
-	if f.User != 0 && f.User != in.user {
-		return workers.Refuse(f, protocol.Errorf(protocol.Conflict, "this connection is logged in as %d: log out first", f.User)), nil
-	}
-	// By primary key.
-	_, err := tx.Exec(ctx, "INSERT INTO sessions (id, user_id, created_at, expires_at) VALUES (?,?,?,?)"+
-		" ON DUPLICATE KEY UPDATE expires_at = VALUES(expires_at)", in.session[:], in.user, now.UnixMilli(), expires)
-	if err != nil {
-		return workers.Outcome{}, fmt.Errorf("store session: %w", err)
-	}
-	var name string
-	if _, err := tx.Get(ctx, "SELECT name FROM users WHERE id = ?", []any{in.user}, &name); err != nil {
-		return workers.Outcome{}, err
-	}
-	unread, err := h.unread(ctx, tx, in.user)
-	if err != nil {
-		return workers.Outcome{}, fmt.Errorf("count unread: %w", err)
-	}
-	reply := protocol.NewReply(nil, f.Type, protocol.OK, f.Echo()).
-		Int("USERID", in.user).Text("name", name).Text("token", in.token).Int("unread", unread)
-	return workers.Outcome{Reply: reply.End(), Session: channel.SessionBound, Confirm: in.confirm,
-		CaughtUp: unread == 0, Proof: h.prove(f, in.user, in.session, now)}, nil
-}
-
-func (h *Handler) prove(f *workers.Frame, user int64, session keys.SessionID, now time.Time) *keys.Proof {
-	return h.key.Prove(user, session, f.Envelope.Node, f.Envelope.Conn, now.Add(h.cfg.ProofTime))
-}
-
-func (h *Handler) renew(ctx context.Context, tx *workers.Tx, f *workers.Frame) (workers.Outcome, error) {
-	if f.User == 0 {
-		return workers.Outcome{Code: protocol.Unauthorized, Session: channel.SessionRevoked}, nil
-	}
-	now := time.Now()
-	var user int64
-	found, err := tx.Get(ctx, "SELECT user_id FROM sessions WHERE id = ? AND expires_at > ?",
-		[]any{f.Session[:], now.UnixMilli()}, &user)
-	if err != nil {
-		return workers.Outcome{}, err
-	}
-	if !found {
-		return workers.Outcome{Code: protocol.Unauthorized, Session: channel.SessionRevoked}, nil
-	}
-	return workers.Outcome{Session: channel.SessionBound, Proof: h.prove(f, user, f.Session, now)}, nil
-}
-
-func (h *Handler) logout(ctx context.Context, tx *workers.Tx, f *workers.Frame) (workers.Outcome, error) {
-	if err := workers.Check(f, func(v *protocol.Validator) int64 { return v.OwnID(protocol.FieldUser, f.User) }); err != nil {
-		return workers.Refuse(f, err), nil
-	}
-	if _, err := tx.Exec(ctx, "DELETE FROM sessions WHERE id = ?", f.Session[:]); err != nil {
-		return workers.Outcome{}, fmt.Errorf("end session: %w", err)
-	}
-	return workers.Outcome{Reply: protocol.NewReply(nil, f.Type, protocol.OK, f.Echo()).End(), Session: channel.SessionEnded}, nil
 }

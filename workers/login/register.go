@@ -7,7 +7,6 @@ import (
 
 	"sponge/pkg/protocol"
 	"sponge/workers"
-	"sponge/workers/names"
 )
 
 // decided is the journal's input of a registration: what a replay needs
@@ -15,13 +14,6 @@ import (
 type decided struct {
 	Verifier json.RawMessage `json:"verifier"`
 	Memory   string          `json:"memory"`
-}
-
-type account struct {
-	id       int64
-	name     string
-	verifier string
-	created  int64
 }
 
 // register handles the batch's registrations: one lock of the sequence gives
@@ -43,7 +35,7 @@ func (h *Handler) register(ctx context.Context, tx *workers.Tx, frames []*worker
 		return fmt.Errorf("look for repeats: %w", err)
 	}
 	first := last
-	var accounts []account
+	var accounts []Account
 	for i, f := range frames {
 		if f.Type != protocol.Register {
 			continue
@@ -58,7 +50,7 @@ func (h *Handler) register(ctx context.Context, tx *workers.Tx, frames []*worker
 			continue
 		}
 		last++
-		accounts = append(accounts, account{last, in.name, in.verifier, f.Time()})
+		accounts = append(accounts, Account{last, in.name, in.verifier, f.Time()})
 		outcomes[i] = memory.Keep(f, protocol.Object(nil).Int("USERID", last).Text("name", in.name))
 		if outcomes[i].JournalInput, err = h.journal(in); err != nil {
 			return err
@@ -67,13 +59,10 @@ func (h *Handler) register(ctx context.Context, tx *workers.Tx, frames []*worker
 	if last == first {
 		return nil
 	}
-	if err := insertAccounts(ctx, tx, accounts); err != nil {
-		return err
-	}
-	if err := workers.AdvanceSequence(ctx, tx, "users", last); err != nil {
-		return fmt.Errorf("advance users' sequence: %w", err)
-	}
-	return memory.Save(ctx, tx)
+	Insert(tx, accounts)
+	workers.AdvanceSequence(tx, "users", last)
+	memory.Save(tx)
+	return nil
 }
 
 func (h *Handler) journal(in *input) ([]byte, error) {
@@ -82,28 +71,4 @@ func (h *Handler) journal(in *input) ([]byte, error) {
 		return nil, err
 	}
 	return json.Marshal(decided{Verifier: verifier, Memory: fmt.Sprintf("%x", in.memory)})
-}
-
-func insertAccounts(ctx context.Context, tx *workers.Tx, accounts []account) error {
-	err := workers.Insert(ctx, tx, "INSERT INTO users (id, name, verifier, created_at) VALUES {}", "(?,?,?,?)", accounts,
-		func(a []any, u account) []any { return append(a, u.id, u.name, u.verifier, u.created) })
-	if err != nil {
-		return fmt.Errorf("insert users: %w", err)
-	}
-	type gram struct {
-		text string
-		user int64
-	}
-	var grams []gram
-	for _, u := range accounts {
-		for _, g := range names.Grams(names.Fold(u.name)) {
-			grams = append(grams, gram{g, u.id})
-		}
-	}
-	err = workers.Insert(ctx, tx, "INSERT INTO name_grams (gram, user_id) VALUES {}", "(?,?)", grams,
-		func(a []any, g gram) []any { return append(a, g.text, g.user) })
-	if err != nil {
-		return fmt.Errorf("index names: %w", err)
-	}
-	return nil
 }

@@ -81,7 +81,8 @@ func (b *batch) chat(ctx context.Context) error {
 		b.outcomes[c.index] = c.success(a, c.seq, c.frame.Time(), c.body)
 		fresh = append(fresh, c)
 	}
-	return b.store(ctx, fresh)
+	b.store(fresh)
+	return nil
 }
 
 func checkChat(f *workers.Frame) *protocol.Error {
@@ -111,11 +112,10 @@ func notMember(c protocol.Conversation) *protocol.Error {
 // membersOnly refuses group chat of those who are not members. The groups'
 // rows are locked, so nobody joins or leaves meanwhile.
 func (b *batch) membersOnly(ctx context.Context, chats []chat) ([]chat, error) {
-	type seat struct{ group, user int64 }
 	member := map[seat]bool{}
 	var seats []seat
 	for _, c := range chats {
-		if s := (seat{c.conv.Group(), c.frame.User}); c.conv.IsGroup() {
+		if s := (seat{c.frame.User, c.conv}); c.conv.IsGroup() {
 			if _, ok := member[s]; !ok {
 				member[s] = false
 				seats = append(seats, s)
@@ -127,10 +127,10 @@ func (b *batch) membersOnly(ctx context.Context, chats []chat) ([]chat, error) {
 	}
 	// By primary key.
 	err := workers.In(ctx, b.tx, "SELECT group_id, user_id FROM members WHERE (group_id, user_id) IN ({})", "(?,?)", nil, seats,
-		func(a []any, s seat) []any { return append(a, s.group, s.user) },
+		func(a []any, s seat) []any { return append(a, s.conv.Group(), s.user) },
 		func(scan func(...any) error) error {
 			var s seat
-			err := scan(&s.group, &s.user)
+			err := scan(&s.conv.B, &s.user) // a group's other half is 0
 			member[s] = true
 			return err
 		})
@@ -138,7 +138,7 @@ func (b *batch) membersOnly(ctx context.Context, chats []chat) ([]chat, error) {
 		return nil, fmt.Errorf("look for members: %w", err)
 	}
 	return slices.DeleteFunc(chats, func(c chat) bool {
-		if !c.conv.IsGroup() || member[seat{c.conv.Group(), c.frame.User}] {
+		if !c.conv.IsGroup() || member[seat{c.frame.User, c.conv}] {
 			return false
 		}
 		b.outcomes[c.index] = workers.Refuse(c.frame, notMember(c.conv))
@@ -171,22 +171,12 @@ func (b *batch) stored(ctx context.Context, chats []chat) (map[key]message, erro
 
 // store writes the rows: messages, the conversations' last numbers, and both
 // users' cursors where a pair has just begun to talk.
-func (b *batch) store(ctx context.Context, chats []chat) error {
-	if len(chats) == 0 {
-		return nil
-	}
-	err := workers.Insert(ctx, b.tx, "INSERT INTO messages (a, b, seq, frame_id, sender_id, sent_at, content_hash, body) VALUES {}",
+func (b *batch) store(chats []chat) {
+	workers.Insert(b.tx, "INSERT INTO messages (a, b, seq, frame_id, sender_id, sent_at, content_hash, body) VALUES {}",
 		"(?,?,?,?,?,?,?,?)", chats, func(a []any, c chat) []any {
 			return append(a, c.conv.A, c.conv.B, c.seq, c.frame.Envelope.FrameID[:], c.frame.User, c.frame.Time(), c.hash[:], c.body)
 		})
-	if err != nil {
-		return fmt.Errorf("insert messages: %w", err)
-	}
 	var written []*conversation
-	type seat struct {
-		user int64
-		conv protocol.Conversation
-	}
 	var seats []seat
 	for _, c := range b.convs {
 		if !c.written {
@@ -201,17 +191,9 @@ func (b *batch) store(ctx context.Context, chats []chat) error {
 		}
 	}
 	slices.SortFunc(written, func(x, y *conversation) int { return x.id.Compare(y.id) })
-	err = workers.Insert(ctx, b.tx, "INSERT INTO conversations (a, b, last_seq) VALUES {} ON DUPLICATE KEY UPDATE last_seq = VALUES(last_seq)",
+	workers.Insert(b.tx, "INSERT INTO conversations (a, b, last_seq) VALUES {} ON DUPLICATE KEY UPDATE last_seq = VALUES(last_seq)",
 		"(?,?,?)", written, func(a []any, c *conversation) []any { return append(a, c.id.A, c.id.B, c.lastSeq) })
-	if err != nil {
-		return fmt.Errorf("advance conversations: %w", err)
-	}
-	err = workers.Insert(ctx, b.tx, "INSERT INTO cursors (user_id, a, b, delivered) VALUES {}", "(?,?,?,0)", seats,
-		func(a []any, s seat) []any { return append(a, s.user, s.conv.A, s.conv.B) })
-	if err != nil {
-		return fmt.Errorf("insert cursors: %w", err)
-	}
-	return nil
+	workers.Insert(b.tx, "INSERT INTO cursors (user_id, a, b, delivered) VALUES {}", "(?,?,?,0)", seats, seatArgs)
 }
 
 // arena is memory for what a batch's chats become: three allocations instead

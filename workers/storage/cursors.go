@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -23,17 +24,14 @@ func (b *batch) received(ctx context.Context, f *workers.Frame) (workers.Outcome
 	if row.lastSeq < 0 {
 		return workers.Refuse(f, noSuch(conv, f.User)), nil
 	}
-	delivered, ok, err := b.cursor(ctx, f.User, conv)
-	if err != nil {
-		return workers.Outcome{}, err
-	}
+	at := b.cursors[seat{f.User, conv}]
 	seq := f.UserID(protocol.FieldSeq)
 	switch {
-	case !ok && conv.IsGroup():
+	case !at.exists && conv.IsGroup():
 		return workers.Refuse(f, notMember(conv)), nil
 	case seq > row.lastSeq:
 		return workers.Refuse(f, protocol.Errorf(protocol.NotFound, "the conversation has no message %d yet", seq)), nil
-	case seq <= delivered:
+	case seq <= at.delivered:
 		return workers.Outcome{}, nil
 	}
 	// The user's own messages right behind need no confirmation. The
@@ -46,7 +44,8 @@ func (b *batch) received(ctx context.Context, f *workers.Frame) (workers.Outcome
 	if next != 0 {
 		behind = next - 1
 	}
-	return workers.Outcome{}, b.moveCursor(ctx, f.User, conv, behind)
+	at.move(behind)
+	return workers.Outcome{}, nil
 }
 
 // addressee reads TOID or GROUPID, of which a frame has one.
@@ -66,21 +65,99 @@ func (b *batch) addressee(f *workers.Frame, check func(*protocol.Validator)) (pr
 	return f.Conversation(), refused
 }
 
-// cursor reads and locks a cursor, by primary key.
-func (b *batch) cursor(ctx context.Context, user int64, c protocol.Conversation) (delivered int64, ok bool, err error) {
-	ok, err = b.tx.Get(ctx, "SELECT delivered FROM cursors WHERE user_id = ? AND a = ? AND b = ? FOR UPDATE",
-		[]any{user, c.A, c.B}, &delivered)
-	if err != nil {
-		return 0, false, fmt.Errorf("read cursor: %w", err)
-	}
-	return delivered, ok, nil
+// seat is a user in a conversation.
+type seat struct {
+	user int64
+	conv protocol.Conversation
 }
 
-func (b *batch) moveCursor(ctx context.Context, user int64, c protocol.Conversation, to int64) error {
-	if _, err := b.tx.Exec(ctx, "UPDATE cursors SET delivered = ? WHERE user_id = ? AND a = ? AND b = ?", to, user, c.A, c.B); err != nil {
-		return fmt.Errorf("move cursor: %w", err)
+func (s seat) compare(other seat) int {
+	return cmp.Or(cmp.Compare(s.user, other.user), s.conv.Compare(other.conv))
+}
+
+func seatArgs(a []any, s seat) []any { return append(a, s.user, s.conv.A, s.conv.B) }
+
+// cursor is a cursor's row, locked for the transaction.
+type cursor struct {
+	seat
+	exists    bool
+	delivered int64
+	last      int64 // the conversation's last seq
+	moved     bool  // since it was written
+}
+
+func (c *cursor) move(to int64) { c.delivered, c.moved = to, true }
+
+// lockCursors reads and locks the cursors that the batch's frames speak of, in
+// order.
+func (b *batch) lockCursors(ctx context.Context) error {
+	var seats []seat
+	var convs []protocol.Conversation
+	need := func(s seat) {
+		if b.cursors[s] == nil {
+			b.cursors[s] = &cursor{seat: s}
+			seats, convs = append(seats, s), append(convs, s.conv)
+		}
+	}
+	for _, f := range b.frames {
+		if f.User == 0 {
+			continue
+		}
+		for _, r := range f.Envelope.Ranges {
+			need(seat{f.User, r.Conversation})
+		}
+		if f.Type == protocol.Received && f.Envelope.Kind == envelope.FromClient {
+			need(seat{f.User, f.Conversation()})
+		}
+	}
+	slices.SortFunc(seats, seat.compare)
+	// By primary key.
+	err := workers.In(ctx, b.tx, "SELECT user_id, a, b, delivered FROM cursors FORCE INDEX (PRIMARY)"+
+		" WHERE (user_id, a, b) IN ({}) ORDER BY user_id, a, b FOR UPDATE", "(?,?,?)", nil, seats, seatArgs,
+		func(scan func(...any) error) error {
+			var s seat
+			var delivered int64
+			if err := scan(&s.user, &s.conv.A, &s.conv.B, &delivered); err != nil {
+				return err
+			}
+			b.cursors[s].exists, b.cursors[s].delivered = true, delivered
+			return nil
+		})
+	if err != nil {
+		return fmt.Errorf("lock cursors: %w", err)
+	}
+	slices.SortFunc(convs, protocol.Conversation.Compare)
+	last := map[protocol.Conversation]int64{}
+	// By primary key.
+	err = workers.In(ctx, b.tx, "SELECT a, b, last_seq FROM conversations WHERE (a, b) IN ({})", "(?,?)", nil, slices.Compact(convs), convArgs,
+		func(scan func(...any) error) error {
+			var c protocol.Conversation
+			var seq int64
+			err := scan(&c.A, &c.B, &seq)
+			last[c] = seq
+			return err
+		})
+	if err != nil {
+		return fmt.Errorf("read conversations: %w", err)
+	}
+	for s, c := range b.cursors {
+		c.last = last[s.conv]
 	}
 	return nil
+}
+
+// saveCursors writes the cursors that have moved.
+func (b *batch) saveCursors() {
+	var moved []*cursor
+	for _, c := range b.cursors {
+		if c.moved {
+			c.moved = false
+			moved = append(moved, c)
+		}
+	}
+	slices.SortFunc(moved, func(x, y *cursor) int { return x.compare(y.seat) })
+	workers.Insert(b.tx, "INSERT INTO cursors (user_id, a, b, delivered) VALUES {} ON DUPLICATE KEY UPDATE delivered = VALUES(delivered)",
+		"(?,?,?,?)", moved, func(a []any, c *cursor) []any { return append(seatArgs(a, c.seat), c.delivered) })
 }
 
 // report takes what an edge has written to one of a user's connections.
@@ -125,11 +202,11 @@ func (b *batch) settle(ctx context.Context, f *workers.Frame) ([]envelope.Range,
 }
 
 func (b *batch) settleOne(ctx context.Context, user int64, conv protocol.Conversation, ranges []envelope.Range) (at int64, ok bool, err error) {
-	from, ok, err := b.cursor(ctx, user, conv)
-	if err != nil || !ok {
-		return 0, ok, err
+	row := b.cursors[seat{user, conv}]
+	if !row.exists {
+		return 0, false, nil
 	}
-	at = from
+	at = row.delivered
 	for _, r := range ranges {
 		if r.To <= at {
 			continue
@@ -145,19 +222,12 @@ func (b *batch) settleOne(ctx context.Context, user int64, conv protocol.Convers
 		}
 		at = r.To
 	}
-	if at == from {
-		return at, true, nil
-	}
 	// An edge reports what it was told, which was committed before; a number
 	// beyond that is no report of an edge of ours.
-	var last int64
-	if _, err := b.tx.Get(ctx, "SELECT last_seq FROM conversations WHERE a = ? AND b = ?", []any{conv.A, conv.B}, &last); err != nil {
-		return 0, false, fmt.Errorf("read conversation: %w", err)
+	if at > row.delivered && at <= row.last {
+		row.move(at)
 	}
-	if at > last {
-		return from, true, nil
-	}
-	return at, true, b.moveCursor(ctx, user, conv, at)
+	return row.delivered, true, nil
 }
 
 // firstOther is the first message of somebody else between two seqs, 0 where

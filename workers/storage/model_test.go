@@ -300,9 +300,9 @@ func TestNumberingAndCursorsAgreeWithTheModel(t *testing.T) {
 				rt.Fatalf("the edge keeps %v of %d for ever", left, user)
 			}
 			err := workers.Transact(context.Background(), sp.DB, false, func(tx *workers.Tx) error {
-				n, err := storage.Unread(context.Background(), tx, user)
-				if n != 0 {
-					rt.Errorf("unread of %d: %d", user, n)
+				n, err := storage.Unread(context.Background(), tx, []int64{user})
+				if n[user] != 0 {
+					rt.Errorf("unread of %d: %d", user, n[user])
 				}
 				return err
 			})

@@ -68,20 +68,6 @@ func eachPending(ctx context.Context, tx *workers.Tx, user int64, visit func(pen
 	return false, nil
 }
 
-// Unread counts what 14 would bring a user, up to protocol.MaxUnread.
-func Unread(ctx context.Context, tx *workers.Tx, user int64) (int64, error) {
-	var total int64
-	_, err := eachPending(ctx, tx, user, func(p pending) (bool, error) {
-		var n int64
-		// A range of the primary key, cut.
-		_, err := tx.Get(ctx, "SELECT COUNT(*) FROM (SELECT seq FROM messages WHERE a = ? AND b = ? AND seq > ? AND sender_id <> ? LIMIT ?) some",
-			[]any{p.conv.A, p.conv.B, p.delivered, user, protocol.MaxUnread}, &n)
-		total += n
-		return total >= protocol.MaxUnread, err
-	})
-	return min(total, protocol.MaxUnread), err
-}
-
 // page collects messages up to a number and a size.
 type page struct {
 	list  []byte // joined by sep
@@ -186,6 +172,7 @@ func (b *batch) offline(ctx context.Context, f *workers.Frame) (workers.Outcome,
 	if err != nil {
 		return workers.Outcome{}, err
 	}
+	b.saveCursors() // the queries below read them
 	p := b.newPage(',', protocol.MaxPage, protocol.MaxPageBytes)
 	var shown []envelope.Range
 	all, err := eachPending(ctx, b.tx, f.User, func(conv pending) (bool, error) {
@@ -224,6 +211,7 @@ func (b *batch) sync(ctx context.Context, f *workers.Frame) (workers.Outcome, er
 	if err != nil {
 		return workers.Outcome{}, err
 	}
+	b.saveCursors() // the queries below read them
 	p := b.newPage('\n', maxSync, protocol.MaxPageBytes)
 	var shown []envelope.Range
 	all, err := eachPending(ctx, b.tx, f.User, func(conv pending) (bool, error) {

@@ -20,7 +20,7 @@ import (
 type Handler struct{}
 
 // New makes the handler.
-func New(workers.Resources) (workers.Handler, int, error) { return Handler{}, 0, nil }
+func New(workers.Resources) (workers.Handler, error) { return Handler{}, nil }
 
 // Prepare implements workers.Handler: nothing here is slow or random.
 func (Handler) Prepare(context.Context, []*workers.Frame) error { return nil }
@@ -31,6 +31,7 @@ type batch struct {
 	frames   []*workers.Frame
 	outcomes []workers.Outcome
 	convs    map[protocol.Conversation]*conversation
+	cursors  map[seat]*cursor
 	pages    int // bytes of messages that were read for pages
 }
 
@@ -47,8 +48,11 @@ type conversation struct {
 // across the two never share a batch: the edge's barriers see to it.
 func (Handler) Handle(ctx context.Context, tx *workers.Tx, frames []*workers.Frame) ([]workers.Outcome, error) {
 	b := &batch{tx: tx, frames: frames, outcomes: make([]workers.Outcome, len(frames)),
-		convs: make(map[protocol.Conversation]*conversation, len(frames))}
+		convs: make(map[protocol.Conversation]*conversation, len(frames)), cursors: map[seat]*cursor{}}
 	if err := b.lock(ctx); err != nil {
+		return nil, err
+	}
+	if err := b.lockCursors(ctx); err != nil {
 		return nil, err
 	}
 	if err := b.chat(ctx); err != nil {
@@ -75,6 +79,7 @@ func (Handler) Handle(ctx context.Context, tx *workers.Tx, frames []*workers.Fra
 			return nil, err
 		}
 	}
+	b.saveCursors()
 	return b.outcomes, nil
 }
 

@@ -19,6 +19,7 @@ import (
 	"sponge/pkg/protocol"
 	"sponge/pkg/queue"
 	"sponge/schema"
+	"sponge/workers"
 )
 
 // Services are shared by all tests of a package; each test takes a Space of
@@ -100,7 +101,7 @@ func (s *Services) NewSpace(t testing.TB) *Space {
 	if sp.Key, err = keys.ParseWorkerKey(sp.WorkerKey); err != nil {
 		t.Fatal(err)
 	}
-	if sp.DB, err = sql.Open("mysql", sp.DSN); err != nil {
+	if sp.DB, err = workers.OpenDB(sp.DSN); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { sp.DB.Close() })

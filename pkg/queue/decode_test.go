@@ -1,0 +1,52 @@
+//go:build !race
+
+package queue
+
+import (
+	"bytes"
+	"testing"
+	"time"
+
+	"github.com/segmentio/kafka-go/protocol"
+)
+
+// closing counts the records that were given back.
+type closing struct {
+	bytes.Reader
+	closed *int
+}
+
+func (c *closing) Close() error { *c.closed++; return nil }
+
+// TestDecodeGivesBackAndAllocatesLittle: every record that was read is closed,
+// also one below the offset that was asked for, and bytes share their memory.
+func TestDecodeGivesBackAndAllocatesLittle(t *testing.T) {
+	const records, size = 400, 300
+	closed := 0
+	value := bytes.Repeat([]byte{'v'}, size)
+	batch := make([]protocol.Record, records)
+	values := make([]closing, records)
+	fill := func() protocol.RecordReader {
+		for i := range batch {
+			values[i].closed = &closed
+			values[i].Reset(value)
+			batch[i] = protocol.Record{Offset: int64(i), Time: time.Unix(1, 0), Value: &values[i]}
+		}
+		return protocol.NewRecordReader(batch...)
+	}
+	messages, err := decode(fill(), 10)
+	if err != nil || len(messages) != records-10 || messages[0].Offset != 10 || !bytes.Equal(messages[records-11].Value, value) {
+		t.Fatalf("%d messages, %v", len(messages), err)
+	}
+	if closed != records {
+		t.Errorf("%d of %d records were closed", closed, records)
+	}
+	got := testing.AllocsPerRun(20, func() {
+		if _, err := decode(fill(), 0); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if got > records/5 {
+		t.Errorf("%.0f allocations for %d records", got, records)
+	}
+}
