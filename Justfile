@@ -1,4 +1,4 @@
-# Every recipe but mysql9 and faults is something that .ci/run calls, too.
+# Every recipe but mysql9, faults, bench, measure and plots is something that .ci/run calls, too.
 
 # List the recipes.
 default:
@@ -24,6 +24,18 @@ faults-short:
 faults TABLE="faults.md":
     go test -tags faults -count=1 -v -parallel 2 -timeout 2h -run 'TestClock|TestFaults|TestDisk|TestTopic|TestStore' ./e2e/faults -args -rounds 10 -table {{absolute_path(TABLE)}}
     go test -tags faults -count=1 -v -timeout 30m -run 'TestMutants$' ./e2e/faults -args -rounds 3 -table {{absolute_path(TABLE)}}.mutants
+
+# Every case of the measuring stand on real services, against another COMMIT in turn, with ratios: over an hour.
+bench COMMIT *ARGS:
+    go run ./e2e/measure -against {{COMMIT}} {{ARGS}}
+
+# Every case of the measuring stand for this tree alone: half an hour. -h lists the options, as -cases and -runs.
+measure *ARGS:
+    go run ./e2e/measure {{ARGS}}
+
+# The plots of docs, from what measure -json has written to FILE.
+plots FILE:
+    go run ./e2e/measure -from {{FILE}} -plot docs
 
 # The tests of the SQL on MySQL 9, from Debian's sid, which moves: best effort.
 mysql9:

@@ -91,7 +91,8 @@ func (d *dialer) connect(ctx context.Context, dev *device) (err error) {
 		Dial:    func(ctx context.Context, _ string) (net.Conn, error) { return d.dial(ctx, dev) },
 		Confirm: dev.confirm,
 		Ping:    pingAfter,
-		Backoff: [2]time.Duration{50 * time.Millisecond, time.Second},
+		// Shorter than people's: what is measured is how soon edges let them in.
+		Backoff: [2]time.Duration{50 * time.Millisecond, 200 * time.Millisecond},
 	})
 	return err
 }
@@ -426,10 +427,14 @@ func (l *load) goHome(ctx context.Context) error {
 		d.drop(l.h)
 	}
 	return l.until(ctx, func() error {
-		l.h.mu.Lock()
-		defer l.h.mu.Unlock()
 		for _, d := range away {
-			if d.wire.closed || d.wire.edge != d.home {
+			l.h.mu.Lock()
+			connected, home := !d.wire.closed && d.wire.heard, d.wire.edge == d.home
+			l.h.mu.Unlock()
+			if connected && !home { // it was on its way to another edge when it was dropped
+				d.drop(l.h)
+			}
+			if !connected || !home {
 				return fmt.Errorf("%s does not come home", d.name)
 			}
 		}

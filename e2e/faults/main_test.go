@@ -265,23 +265,15 @@ func (s *stage) vitals(ctx context.Context) (wrong []string) {
 			continue
 		}
 		began, last := time.Now(), ""
+		seen := 0 // goroutines, at the look before
 		err := s.l.until(ctx, func() error {
 			now, err := p.vitals()
-			defer func() {
-				if err != nil {
-					last = err.Error()
-				}
-			}()
-			switch {
-			case err != nil:
-			case p.kept == (vitals{}):
-				p.kept = now
-			case now.goroutines < p.kept.goroutines:
-				p.kept.goroutines = now.goroutines // it had not come to rest
-			case now.goroutines > p.kept.goroutines:
-				err = fmt.Errorf("%s has %d goroutines, and had %d", p.name, now.goroutines, p.kept.goroutines)
-			case now.heap > p.kept.heap+p.kept.heap/5+2<<20:
-				err = fmt.Errorf("%s keeps %d bytes, and kept %d", p.name, now.heap, p.kept.heap)
+			if err == nil {
+				err = p.compare(now, seen)
+				seen = now.goroutines
+			}
+			if err != nil {
+				last = err.Error()
 			}
 			return err
 		})

@@ -32,7 +32,7 @@ func mutants() []mutant {
 			symptom: "Ranges of a partition in the journal overlap; after a cut, pushes of the batch are missing.",
 			edits: []edit{
 				{file: "workers/apply.go", old: " ORDER BY `partition` FOR UPDATE SKIP LOCKED", new: " ORDER BY `partition`"},
-				{file: "workers/apply.go", old: "next[id], announced[id] = offset, told", new: "next[id], announced[id] = l.in.parts[id].next, told"},
+				{file: "workers/apply.go", old: "\t\tout[id] = r\n", new: "\t\tr.next = l.in.parts[id].next\n\t\tout[id] = r\n"},
 			},
 		},
 		{
@@ -47,8 +47,8 @@ func mutants() []mutant {
 				{file: "workers/apply.go", old: "\t_ = l.announce.add(ctx, j) // fails when the lane ends\n", new: ""},
 				{
 					file: "workers/apply.go",
-					old:  "\t\t\treturn fmt.Errorf(\"journal: %w\", err)\n\t\t}\n\t\treturn nil\n",
-					new:  "\t\t\treturn fmt.Errorf(\"journal: %w\", err)\n\t\t}\n\t\treturn l.announce.add(ctx, j)\n",
+					old:  "\tvar err error\n\trow.Number, err = tx.commit(",
+					new:  "\terr := l.announce.add(ctx, j)\n\tif err != nil {\n\t\treturn nil, err\n\t}\n\trow.Number, err = tx.commit(",
 				},
 				// Else the announcer, which works beside the lane, would often come
 				// behind the commit all the same.
@@ -99,7 +99,7 @@ func mutants() []mutant {
 					new:  "mine.Partitions = append(mine.Partitions, a.ID)\n\t\t\tmine.Committed[a.ID] = a.Offset // below 0: none\n",
 				},
 				{file: "workers/group.go", old: "starts[p.id] = p.start()", new: "starts[p.id] = max(gen.Committed[p.id], p.first)"},
-				{file: "workers/group.go", old: "\twg.Go(func() { g.commitLoop(ctx, gen, a) })\n", new: ""},
+				{file: "workers/group.go", old: "\twg.Go(func() { g.commitLoop(ctx, gen, lanes) })\n", new: ""},
 				{file: "workers/group.go", old: "in: in, forget: fetcher.Forget,", new: "in: in, commit: gen.Commit, forget: fetcher.Forget,"},
 				{
 					file: "workers/lane.go",

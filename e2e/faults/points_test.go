@@ -146,7 +146,7 @@ func pointFaults() (list []*fault) {
 		}})
 	}
 	worker("before a transaction", linkMySQL, beforeTransaction)
-	worker("inside a transaction", linkMySQL, inTransaction(3))
+	worker("inside a transaction", linkMySQL, inTransaction(1))
 	worker("at COMMIT, which MySQL does not get", linkMySQL, atCommit)
 	worker("at COMMIT, of which it does not hear", linkMySQL, committed)
 	worker("between commit and announcement", linkRedis, announcing)
@@ -194,7 +194,7 @@ func zombies() (list []*fault) {
 	for _, z := range []struct {
 		name       string
 		statements int
-	}{{"before it holds locks", 0}, {"holding locks", 3}} {
+	}{{"holding its partitions", 0}, {"holding all locks", 1}} {
 		var frozen *proc
 		var since time.Time
 		list = append(list, &fault{name: "SIGSTOP for 10 s inside a transaction, " + z.name, bar: lockedBar, doubles: true,

@@ -174,10 +174,28 @@ func (p *proc) vitals() (v vitals, err error) {
 	return v, nil
 }
 
+// compare says what p has more of than it was known to need. Fewer goroutines
+// than that, or the first count, are believed if the look before saw as many.
+func (p *proc) compare(now vitals, before int) error {
+	first := p.kept == (vitals{})
+	switch {
+	case !first && now.goroutines > p.kept.goroutines:
+		return fmt.Errorf("%s has %d goroutines, and had %d", p.name, now.goroutines, p.kept.goroutines)
+	case !first && now.heap > p.kept.heap+p.kept.heap/5+2<<20:
+		return fmt.Errorf("%s keeps %d bytes, and kept %d", p.name, now.heap, p.kept.heap)
+	case now.goroutines != p.kept.goroutines && now.goroutines != before:
+		return fmt.Errorf("%s has not come to rest: %d goroutines, then %d", p.name, before, now.goroutines)
+	case first:
+		p.kept = now
+	}
+	p.kept.goroutines = now.goroutines
+	return nil
+}
+
 // goroutines counts those of a profile that do not belong to a connection of a
 // pool: pools hold as many as were needed at once within the last minutes.
 func goroutines(profile string) (n int) {
-	pooled := []string{"kafka-go.(*conn).run", "net/http.(*conn).", "go-sql-driver/mysql.(*mysqlConn).startWatcher", "net/http.(*connReader)"}
+	pooled := []string{"kafka-go.(*conn).run", "net/http.(*conn).", "go-sql-driver/mysql.(*mysqlConn).startWatcher", "database/sql.(*DB).connectionCleaner", "net/http.(*connReader)"}
 	for block := range strings.SplitSeq(profile, "\n\n") {
 		count, _, ok := strings.Cut(strings.TrimSpace(block), " @ ")
 		if lines := strings.Split(count, "\n"); ok && !slices.ContainsFunc(pooled, func(f string) bool { return strings.Contains(block, f) }) {

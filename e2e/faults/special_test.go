@@ -101,7 +101,7 @@ func deadlock() *fault {
 				return time.Time{}, err
 			}
 			defer tx.Rollback()
-			if _, err := tx.ExecContext(ctx, "INSERT INTO weight (n) VALUES (1)"+strings.Repeat(",(FLOOR(RAND()*9e15))", 2000)); err != nil {
+			if _, err := tx.ExecContext(ctx, "INSERT IGNORE INTO weight (n) VALUES (1)"+strings.Repeat(",(FLOOR(RAND()*9e15))", 2000)); err != nil {
 				return time.Time{}, err
 			}
 			conv := pick(s, s.l.streams).conv
