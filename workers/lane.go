@@ -359,7 +359,7 @@ const lockedRetry = 100 * time.Millisecond
 func newBackOff() *backoff.ExponentialBackOff {
 	b := backoff.NewExponentialBackOff()
 	b.InitialInterval = 50 * time.Millisecond
-	b.MaxInterval = 2 * time.Second
+	b.MaxInterval = time.Second // so soon what is back is noticed
 	return b
 }
 

@@ -71,7 +71,7 @@ func partitions() map[string]int {
 }
 
 // chapter compares, once nobody talks any more and every message has its
-// answer.
+// answer. With an error the verdict holds what was found before it.
 func (k *checker) chapter(ctx context.Context) (*verdict, error) {
 	v := &verdict{}
 	// What is in doubt may still be applied; only then are the rows final.
@@ -85,25 +85,25 @@ func (k *checker) chapter(ctx context.Context) (*verdict, error) {
 		v.fault("%v", err)
 	}
 	if err := k.untouched(ctx, v); err != nil {
-		return nil, err
+		return v, err
 	}
 	stored := map[protocol.Conversation][]row{}
 	for conv := range k.l.members {
 		rows, err := k.rows(ctx, conv)
 		if err != nil {
-			return nil, err
+			return v, err
 		}
 		stored[conv] = rows
 	}
 	k.stored(v, stored)
 	if err := k.delivered(ctx, v, stored); err != nil {
-		return nil, err
+		return v, err
 	}
 	for _, p := range k.l.probes {
 		v.wrong = append(v.wrong, p.check(ctx, k.c.db)...)
 	}
 	if err := k.topics(ctx, v, stored); err != nil {
-		return nil, err
+		return v, err
 	}
 	k.order(v)
 	h := k.l.h

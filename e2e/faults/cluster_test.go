@@ -119,6 +119,21 @@ func (c *cluster) lay(binary string) (all []*proc) {
 // procs are all processes.
 func (c *cluster) procs() []*proc { return append(c.workers(), c.edges...) }
 
+// ended tells which services have ended by themselves, and why.
+func (c *cluster) ended() (why []string) {
+	for _, s := range []interface {
+		Done() <-chan struct{}
+		Err() error
+	}{c.mysql, c.redis, c.kafka} {
+		select {
+		case <-s.Done():
+			why = append(why, fmt.Sprint(s.Err()))
+		default:
+		}
+	}
+	return why
+}
+
 func (c *cluster) workers() (all []*proc) {
 	for _, g := range groups() {
 		all = append(all, c.worker[g]...)

@@ -147,13 +147,17 @@ func (s *stage) play(f *fault, rounds int, seed uint64) *result {
 	checking, done := context.WithTimeout(t.Context(), chapterLimit)
 	defer done()
 	v, err := s.k.chapter(checking)
-	if err != nil {
-		r.wrong = append(r.wrong, fmt.Sprintf("check: %v", err))
-		return r
-	}
 	r.verdict = *v
 	if failed != nil {
 		r.wrong = append(r.wrong, failed.Error())
+	}
+	if err != nil {
+		r.wrong = append(r.wrong, fmt.Sprintf("check: %v", err))
+		r.wrong = append(r.wrong, s.c.ended()...)
+		for _, p := range s.c.procs() {
+			r.wrong = append(r.wrong, fmt.Sprintf("%s says\n%s", p.name, p.tail(20)))
+		}
+		return r
 	}
 	if r.doubles > 0 {
 		r.wrong = append(r.wrong, fmt.Sprintf("%d messages came twice on a connection", r.doubles))

@@ -42,12 +42,42 @@ func TestDiskFull(t *testing.T) {
 			return time.Time{}, err
 		}
 		pause(ctx, 6*time.Second)
-		err := os.Remove(ballast)
-		return time.Now(), err
+		if err := os.Remove(ballast); err != nil {
+			return time.Time{}, err
+		}
+		since, died, err := s.c.supervised(ctx)
+		if died {
+			s.t.Log("MariaDB has aborted, as it may where it finds no room for a page, and was started again")
+		}
+		return since, err
 	}, finish: func(ctx context.Context, s *stage) error {
 		return s.somebodySays("storage", "is full")
 	}}
 	s.report(t, s.play(full, *rounds, seed))
+}
+
+// supervised has MySQL started again if it has ended by itself, as whoever runs
+// it does, and tells when it answered.
+func (c *cluster) supervised(ctx context.Context) (since time.Time, died bool, err error) {
+	for {
+		select {
+		case <-c.mysql.Done():
+			if died {
+				return time.Time{}, true, c.mysql.Err()
+			}
+			died = true
+			if err := c.startMySQL(ctx); err != nil {
+				return time.Time{}, true, err
+			}
+		default:
+		}
+		if err := c.db.PingContext(ctx); err == nil {
+			return time.Now(), died, nil
+		} else if ctx.Err() != nil {
+			return time.Time{}, died, err
+		}
+		pause(ctx, 20*time.Millisecond)
+	}
 }
 
 // fill writes until there is no room left.
