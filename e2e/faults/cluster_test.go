@@ -148,21 +148,23 @@ func (c *cluster) startServices(ctx context.Context, procs int) (err error) {
 	if err := c.startRedis(ctx); err != nil {
 		return err
 	}
-	ports, err := takePorts(2*procs + 1)
+	ports, err := takePorts(2*procs + 2)
 	if err != nil {
 		return err
 	}
-	c.kconf = local.KafkaConfig{Real: true, Port: ports[2*procs]}
+	c.kconf = local.KafkaConfig{Real: true, Port: ports[2*procs], ControllerPort: ports[2*procs+1]}
 	for i := range procs {
 		c.kconf.Fronts = append(c.kconf.Fronts, local.KafkaFront{Addr: loopback(ports[i]), Port: ports[procs+i]})
 	}
 	return c.startKafka(ctx)
 }
 
-func (c *cluster) startMySQL(ctx context.Context) (err error) {
-	if c.mysql, err = local.StartMariaDB(ctx, c.options(c.stores)); err != nil {
+func (c *cluster) startMySQL(ctx context.Context) error {
+	m, err := local.StartMariaDB(ctx, c.options(c.stores))
+	if err != nil {
 		return err
 	}
+	c.mysql = m
 	if c.db != nil {
 		return nil
 	}
@@ -183,8 +185,11 @@ func (c *cluster) startRedis(ctx context.Context) (err error) {
 	return err
 }
 
-func (c *cluster) startKafka(ctx context.Context) (err error) {
-	c.kafka, err = local.StartKafka(ctx, c.options(filepath.Join(c.dir, "kafka")), c.kconf)
+func (c *cluster) startKafka(ctx context.Context) error {
+	k, err := local.StartKafka(ctx, c.options(filepath.Join(c.dir, "kafka")), c.kconf)
+	if err == nil {
+		c.kafka = k
+	}
 	return err
 }
 

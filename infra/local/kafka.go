@@ -19,6 +19,10 @@ type KafkaConfig struct {
 	// Port is the loopback port to listen on; zero means a free one.
 	Port int
 
+	// ControllerPort is the loopback port of a real broker's controller; zero
+	// means a free one at each start.
+	ControllerPort int
+
 	// SyncWrites syncs each produced batch to the disk. Without it, records
 	// survive the end of the process, but not that of the machine.
 	SyncWrites bool

@@ -107,7 +107,7 @@ func (j *kafkaJVM) run(ctx context.Context, o Options, c KafkaConfig, lock *dirL
 // newKafkaNode finds ports. A port that was asked for and is taken is an error
 // now, and not after a JVM's start.
 func newKafkaNode(c KafkaConfig) (*kafkaNode, error) {
-	node := &kafkaNode{Data: realData, Port: c.Port, SyncWrites: c.SyncWrites, Fronts: c.Fronts}
+	node := &kafkaNode{Data: realData, Port: c.Port, ControllerPort: c.ControllerPort, SyncWrites: c.SyncWrites, Fronts: c.Fronts}
 	if c.Port == 0 {
 		ports, err := Ports(2)
 		if err != nil {
@@ -119,11 +119,16 @@ func newKafkaNode(c KafkaConfig) (*kafkaNode, error) {
 	if err := allFree(c.Port, 1); err != nil {
 		return nil, err
 	}
-	ports, err := Ports(1)
-	if err != nil {
-		return nil, err
+	for node.ControllerPort == 0 {
+		ports, err := Ports(1)
+		if err != nil {
+			return nil, err
+		}
+		// The broker's other ports are free, too, until it listens.
+		if p := ports[0]; p != c.Port && !slices.ContainsFunc(c.Fronts, func(f KafkaFront) bool { return f.Port == p }) {
+			node.ControllerPort = p
+		}
 	}
-	node.ControllerPort = ports[0]
 	return node, nil
 }
 
