@@ -21,17 +21,51 @@ const (
 	otherPartitions   = 4
 )
 
-// cluster is a build's services and roles, which may run or not. What it has
-// stored stays.
+// services are what all builds share, each with a database and a namespace of
+// its own. They run from the first case to the last: a broker that has just
+// been started compiles for minutes.
+type services struct {
+	mysql *local.MariaDB
+	redis *local.Redis
+	kafka *local.Kafka
+}
+
+// start starts them. What was started before an error is stopped by stop.
+func (s *services) start(ctx context.Context, dir string) (err error) {
+	o := func(name string) local.Options { return local.Options{Dir: filepath.Join(dir, name)} }
+	if s.mysql, err = local.StartMariaDB(ctx, o("mysql")); err != nil {
+		return err
+	}
+	if s.redis, err = local.StartRedis(ctx, o("redis")); err != nil {
+		return err
+	}
+	s.kafka, err = local.StartKafka(ctx, o("kafka"), local.KafkaConfig{Real: true, Lasting: true})
+	return err
+}
+
+func (s *services) stop() error {
+	ctx, cancel := context.WithTimeout(context.Background(), stopPatience)
+	defer cancel()
+	var errs []error
+	if s.kafka != nil {
+		errs = append(errs, s.kafka.Stop(ctx))
+	}
+	if s.redis != nil {
+		errs = append(errs, s.redis.Stop(ctx))
+	}
+	if s.mysql != nil {
+		errs = append(errs, s.mysql.Stop(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+// cluster is a build's roles, which may run or not. What it has stored stays.
 type cluster struct {
+	*services
 	build build
 	dir   string
-	keys  []string // SPONGE_* variables of every role
-	env   []string // those of the services, while they run
+	env   []string // SPONGE_* variables of every role
 
-	mysql   *local.MariaDB
-	redis   *local.Redis
-	kafka   *local.Kafka
 	workers []*role
 	edges   []edge // the first is for all cases but those that want fresh ones
 	started int    // edges ever
@@ -51,31 +85,22 @@ func watched() []string {
 	return slices.Concat([]string{"client", "edge"}, groups(), []string{"broker", "store", "redis"})
 }
 
-func newCluster(ctx context.Context, dir string, b build) (*cluster, error) {
+// newCluster makes the build's database and topics. name is for these.
+func newCluster(ctx context.Context, s *services, dir, name string, b build) (*cluster, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
 	keys, err := output(ctx, "", b.binary, "keys")
 	if err != nil {
 		return nil, err
 	}
-	return &cluster{build: b, dir: dir, keys: strings.Fields(keys)}, os.MkdirAll(dir, 0o700)
+	c := &cluster{services: s, build: b, dir: dir}
+	c.env = slices.Concat(environment(), strings.Fields(keys), []string{"SPONGE_NAMESPACE=" + name + "-",
+		"SPONGE_KAFKA=" + s.kafka.Addr(), "SPONGE_REDIS=" + s.redis.URL(), "SPONGE_MYSQL=" + s.mysql.DSN(name)})
+	return c, c.migrate(ctx)
 }
 
-func (c *cluster) running() bool { return c.mysql != nil }
-
-// start starts everything and waits until it serves. What was started before
-// an error is stopped by stop.
-func (c *cluster) start(ctx context.Context) (err error) {
-	o := func(name string) local.Options { return local.Options{Dir: filepath.Join(c.dir, name)} }
-	if c.mysql, err = local.StartMariaDB(ctx, o("mysql")); err != nil {
-		return err
-	}
-	if c.redis, err = local.StartRedis(ctx, o("redis")); err != nil {
-		return err
-	}
-	if c.kafka, err = local.StartKafka(ctx, o("kafka"), local.KafkaConfig{Real: true, Lasting: true}); err != nil {
-		return err
-	}
-	c.env = slices.Concat(environment(), c.keys, []string{
-		"SPONGE_KAFKA=" + c.kafka.Addr(), "SPONGE_REDIS=" + c.redis.URL(), "SPONGE_MYSQL=" + c.mysql.DSN("sponge")})
+func (c *cluster) migrate(ctx context.Context) error {
 	migrate, err := startRole(c.dir, "migrate", c.build.binary, append(slices.Clone(c.env), "SPONGE_REPLICATION=1",
 		"SPONGE_PARTITIONS_STORAGE="+strconv.Itoa(storagePartitions), "SPONGE_PARTITIONS="+strconv.Itoa(otherPartitions)), "migrate")
 	if err != nil {
@@ -87,6 +112,14 @@ func (c *cluster) start(ctx context.Context) (err error) {
 	if <-migrate.done; migrate.err != nil {
 		return fmt.Errorf("migrate: %w\n%s", migrate.err, tail(migrate.log))
 	}
+	return nil
+}
+
+func (c *cluster) running() bool { return len(c.workers) > 0 }
+
+// start starts all roles and waits until they serve. What was started before
+// an error is stopped by stop.
+func (c *cluster) start(ctx context.Context) error {
 	for _, g := range groups() {
 		if err := c.startWorker(g); err != nil {
 			return err
@@ -232,26 +265,15 @@ func (c *cluster) calm(ctx context.Context) error {
 	return nil
 }
 
-// stop stops everything that runs, clients' side first. What is stored stays.
+// stop stops the roles that run, clients' side first. What is stored stays.
 func (c *cluster) stop() error {
 	var edges []*role
 	for _, e := range c.edges {
 		edges = append(edges, e.role)
 	}
-	errs := []error{stopAll(edges), stopAll(c.workers)}
-	ctx, cancel := context.WithTimeout(context.Background(), stopPatience)
-	defer cancel()
-	if c.kafka != nil {
-		errs = append(errs, c.kafka.Stop(ctx))
-	}
-	if c.redis != nil {
-		errs = append(errs, c.redis.Stop(ctx))
-	}
-	if c.mysql != nil {
-		errs = append(errs, c.mysql.Stop(ctx))
-	}
-	c.edges, c.workers, c.kafka, c.redis, c.mysql = nil, nil, nil, nil, nil
-	if err := errors.Join(errs...); err != nil {
+	err := errors.Join(stopAll(edges), stopAll(c.workers))
+	c.edges, c.workers, c.hashing = nil, nil, false
+	if err != nil {
 		return fmt.Errorf("stop %s: %w", c.build.label, err)
 	}
 	return nil

@@ -4,9 +4,9 @@
 // out and what each process took.
 //
 // With -against it does so for another commit, too, in turn: the first run of
-// this tree, the first of the other, the second of this tree, and so on. A
-// cluster that is not being measured is stopped, since even an idle broker
-// costs something. The load always comes from this tree's `sponge bench`.
+// this tree, the first of the other, the second of this tree, and so on. Both
+// use the same services; of the roles only those that are being measured run.
+// The load always comes from this tree's `sponge bench`.
 //
 // One line of JSON a run goes to -json, Markdown to the standard output,
 // progress to the standard error. Data are kept in a folder under TMPDIR, so

@@ -18,6 +18,7 @@ type stand struct {
 	clusters []*cluster
 	out      *os.File // nil: none
 	records  []record
+	warm     bool // the broker is
 }
 
 func say(format string, args ...any) { fmt.Fprintf(os.Stderr, "· "+format+"\n", args...) }
@@ -40,8 +41,13 @@ func (o *options) measure(ctx context.Context) (_ []record, err error) {
 		return nil, err
 	}
 	s := &stand{options: o, client: builds[0].binary}
+	shared := &services{}
+	defer func() { err = errors.Join(err, shared.stop()) }()
+	if err := shared.start(ctx, dir); err != nil {
+		return nil, err
+	}
 	for i, b := range builds {
-		c, err := newCluster(ctx, filepath.Join(dir, strconv.Itoa(i)), b)
+		c, err := newCluster(ctx, shared, filepath.Join(dir, strconv.Itoa(i)), "sponge"+strconv.Itoa(i), b)
 		if err != nil {
 			return nil, err
 		}
@@ -81,8 +87,14 @@ func (s *stand) interleave(ctx context.Context, c *benchCase) error {
 	return nil
 }
 
-// turn makes a cluster the one that runs. What was just started is warmed up
-// by a few seconds of load, since a JVM compiles as it goes.
+// How long load warms up what was just started: the broker, which a JVM compiles
+// as it goes, and roles.
+const (
+	brokerWarms = 40 * time.Second
+	rolesWarm   = 4 * time.Second
+)
+
+// turn makes a cluster the one that runs.
 func (s *stand) turn(ctx context.Context, cl *cluster) error {
 	if cl.running() {
 		return nil
@@ -95,7 +107,11 @@ func (s *stand) turn(ctx context.Context, cl *cluster) error {
 	if err := cl.start(ctx); err != nil {
 		return fmt.Errorf("start %s: %w", cl.build.label, err)
 	}
-	warm := &load{args: []string{"chat", "--duration", "4s", "--warmup", "0s"}, addr: cl.edges[0].addr}
+	lasts := rolesWarm
+	if !s.warm {
+		s.warm, lasts = true, min(brokerWarms, time.Duration(s.runs)*10*s.duration)
+	}
+	warm := &load{args: []string{"chat", "--duration", lasts.String(), "--warmup", "0s"}, addr: cl.edges[0].addr}
 	_, err := runBench(ctx, s.client, []*load{warm}, cl.processes(0))
 	return err
 }
