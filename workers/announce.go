@@ -3,7 +3,6 @@ package workers
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -11,8 +10,6 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"sponge/pkg/channel"
-	"sponge/pkg/envelope"
 	"sponge/pkg/presence"
 	"sponge/pkg/protocol"
 )
@@ -46,7 +43,10 @@ type announcer struct {
 	log       *slog.Logger
 
 	jobs chan *job
-	out  entries // for run alone
+
+	// for run alone
+	out entries
+	met acquaintances
 
 	mu     sync.Mutex
 	done   map[int]int64 // guarded by mu: announced and in sponge.journal, by partition
@@ -60,6 +60,7 @@ type announcer struct {
 func (a *announcer) start(from map[int]int64) {
 	a.jobs = make(chan *job, announceQueue)
 	a.settled = make(chan struct{}, 1)
+	a.met = acquaintances{}
 	a.out = entries{namespace: a.namespace, byNode: map[string]*nodeEntry{}}
 	a.done, a.saved, a.halves = map[int]int64{}, map[int]int64{}, map[*job]bool{}
 	for p, offset := range from {
@@ -224,25 +225,61 @@ func lingering(ctx context.Context, d time.Duration) (context.Context, context.C
 	}
 }
 
+// announce tells the edges what a job gave. Where everybody whom it concerns
+// was met before, results go to where they were then, in the round trip that
+// asks where they are: only who is elsewhere by now costs another.
 func (a *announcer) announce(ctx context.Context, j *job) error {
 	members, err := a.members(ctx, j)
 	if err != nil {
 		return err
 	}
-	where, err := a.lookUp(ctx, j, members)
+	users, asked := concerned(j, members)
+	out := &a.out
+	out.reset()
+	guessed := a.met.all(users) && !asked
+	if guessed {
+		out.add(j, members, &whereabouts{places: a.met})
+	}
+	places, err := a.send(ctx, users)
 	if err != nil {
 		return err
 	}
-	out := &a.out
 	out.reset()
-	for i, f := range j.frames {
-		o := &j.outcomes[i]
-		out.reply(f, o, where)
-		if o.Push != nil {
-			out.push(f, o.Push, members[o.Push.Conversation], where)
+	if guessed {
+		out.pushes(j, members, &whereabouts{places: elsewhere(a.met, places)})
+	} else {
+		back, err := a.expectedBack(ctx, j, places)
+		if err != nil {
+			return err
 		}
+		out.add(j, members, &whereabouts{places, back})
 	}
-	return out.send(ctx, a.redis)
+	a.met.note(places)
+	_, err = a.send(ctx, nil)
+	return err
+}
+
+// send sends what was collected, and asks where users are, in one round trip.
+func (a *announcer) send(ctx context.Context, users []int64) (map[int64][]presence.Place, error) {
+	if a.out.empty() && len(users) == 0 {
+		return nil, nil
+	}
+	pipe := a.redis.Pipeline()
+	sent := a.out.send(ctx, pipe)
+	found := a.presence.Ask(ctx, pipe, users)
+	_, _ = pipe.Exec(ctx) // each command tells its own error
+	if err := sent(); err != nil {
+		return nil, fmt.Errorf("add to channel: %w", err)
+	}
+	places, err := found(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("look up presence: %w", err)
+	}
+	out := make(map[int64][]presence.Place, len(users))
+	for i, u := range users {
+		out[u] = places[i]
+	}
+	return out, nil
 }
 
 // member is a user who gets a conversation's messages after a seq.
@@ -295,174 +332,4 @@ func (a *announcer) group(ctx context.Context, group int64) ([]member, error) {
 		out = append(out, m)
 	}
 	return out, rows.Err()
-}
-
-// whereabouts are where users are, and of whom it was asked, who is expected
-// back.
-type whereabouts struct {
-	places map[int64][]presence.Place
-	back   map[int64]bool
-}
-
-func (w *whereabouts) online(user int64) bool { return len(w.places[user]) > 0 || w.back[user] }
-
-// lookUp finds everyone whom the job concerns, in one round trip; and who is
-// not there, and asked for, in another.
-func (a *announcer) lookUp(ctx context.Context, j *job, members map[protocol.Conversation][]member) (*whereabouts, error) {
-	var users []int64
-	out := &whereabouts{places: map[int64][]presence.Place{}}
-	ask := func(u int64) {
-		if _, ok := out.places[u]; !ok {
-			out.places[u] = nil
-			users = append(users, u)
-		}
-	}
-	for _, list := range members {
-		for _, m := range list {
-			ask(m.user)
-		}
-	}
-	for i := range j.outcomes {
-		for _, u := range j.outcomes[i].Ask {
-			ask(u)
-		}
-	}
-	found, err := a.presence.Places(ctx, users)
-	if err != nil {
-		return nil, fmt.Errorf("look up presence: %w", err)
-	}
-	for i, u := range users {
-		out.places[u] = found[i]
-	}
-	var away []int64
-	for i := range j.outcomes {
-		for _, u := range j.outcomes[i].Ask {
-			if len(out.places[u]) == 0 {
-				away = append(away, u)
-			}
-		}
-	}
-	if out.back, err = a.presence.ExpectedBack(ctx, away); err != nil {
-		return nil, fmt.Errorf("look up presence: %w", err)
-	}
-	return out, nil
-}
-
-// entries collects a job's results by node.
-type entries struct {
-	namespace string
-	byNode    map[string]*nodeEntry
-	shown     [1]envelope.Range
-}
-
-type nodeEntry struct {
-	full  [][]byte // entries that reached channel.MaxEntry
-	last  []byte
-	conns []uint64 // of the push at hand
-}
-
-// Bounds of the buffers that are kept from one batch to the next.
-const (
-	maxNodes = 100
-	maxKept  = 64 << 10 // bytes for one node
-)
-
-// reset begins a batch. Buffers stay: what was sent is with Redis.
-func (e *entries) reset() {
-	if len(e.byNode) > maxNodes {
-		clear(e.byNode)
-	}
-	for _, n := range e.byNode {
-		n.full, n.conns = nil, n.conns[:0]
-		if n.last = n.last[:0]; cap(n.last) > maxKept {
-			n.last = nil
-		}
-	}
-}
-
-func (e *entries) node(name string) *nodeEntry {
-	n := e.byNode[name]
-	if n == nil {
-		n = &nodeEntry{}
-		e.byNode[name] = n
-	}
-	return n
-}
-
-func (n *nodeEntry) add(r *channel.Result) {
-	if len(n.last) > 0 && len(n.last)+len(r.Payload) > channel.MaxEntry {
-		n.full = append(n.full, n.last)
-		n.last = nil
-	}
-	n.last = r.Append(n.last)
-}
-
-func (e *entries) reply(f *Frame, o *Outcome, where *whereabouts) {
-	if f.broken != nil || o.Unsettled && f.Envelope.Request == 0 {
-		return
-	}
-	if o.Unsettled {
-		e.node(f.Envelope.Node).add(&channel.Result{Conns: []uint64{f.Envelope.Conn}, Request: f.Envelope.Request, Unsettled: true})
-		return
-	}
-	r := channel.Result{Conns: []uint64{f.Envelope.Conn}, Request: f.Envelope.Request, Payload: o.Reply,
-		Shown: o.Shown, Cursors: o.Cursors, CaughtUp: o.CaughtUp, Session: o.Session, Proof: o.Proof, Confirm: o.Confirm}
-	if o.More {
-		r.More, r.Since = true, f.Envelope.Since
-	}
-	if r.Proof != nil {
-		r.Life = time.Until(r.Proof.Expiry()) // by the clock that it was signed by
-	}
-	if o.Render != nil {
-		r.Payload = o.Render(where.online)
-	}
-	e.node(f.Envelope.Node).add(&r)
-}
-
-func (e *entries) push(f *Frame, p *Push, to []member, where *whereabouts) {
-	for _, m := range to {
-		if m.joined >= p.Seq {
-			continue
-		}
-		for _, place := range where.places[m.user] {
-			if place.Conn == f.Envelope.Conn && place.Node == f.Envelope.Node {
-				continue
-			}
-			n := e.node(place.Node)
-			n.conns = append(n.conns, place.Conn)
-		}
-	}
-	e.shown[0] = envelope.Range{Conversation: p.Conversation, From: p.Seq, To: p.Seq}
-	for _, n := range e.byNode {
-		if len(n.conns) > 0 {
-			n.add(&channel.Result{Push: true, Conns: n.conns, Sender: f.User, Payload: p.Payload, Shown: e.shown[:]})
-			n.conns = n.conns[:0]
-		}
-	}
-}
-
-// send adds the entries to the nodes' streams. A node whose stream is gone has
-// died: its results vanish with it.
-func (e *entries) send(ctx context.Context, client redis.UniversalClient) error {
-	pipe := client.Pipeline()
-	var cmds []*redis.StringCmd
-	for name, n := range e.byNode {
-		if len(n.last) > 0 {
-			n.full = append(n.full, n.last)
-		}
-		for _, entry := range n.full {
-			cmds = append(cmds, pipe.XAdd(ctx, &redis.XAddArgs{Stream: channel.Key(e.namespace, name), NoMkStream: true,
-				MaxLen: channel.MaxEntries, Approx: true, ID: "0-*", Values: []any{channel.Field, entry}}))
-		}
-	}
-	if len(cmds) == 0 {
-		return nil
-	}
-	_, _ = pipe.Exec(ctx) // each command tells its own error
-	for _, cmd := range cmds {
-		if err := cmd.Err(); err != nil && !errors.Is(err, redis.Nil) {
-			return fmt.Errorf("add to channel: %w", err)
-		}
-	}
-	return nil
 }

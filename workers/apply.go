@@ -1,8 +1,10 @@
 package workers
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -36,13 +38,15 @@ const startTransaction = "START TRANSACTION"
 // transact runs work, which ends it, in a transaction on the lane's session.
 // Whatever fails leaves none open.
 func (l *lane) transact(ctx context.Context, first func(context.Context, *session) error, work func(context.Context, *Tx) error) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), txTime)
-	defer cancel()
+	ctx = bounded{context.WithoutCancel(ctx), time.Now().Add(txTime)}
 	if err := l.begin(ctx, first); err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
 	err := work(ctx, &Tx{s: l.session, Careful: l.careful > 0})
 	if err != nil {
+		if late := ctx.Err(); late != nil {
+			err = errors.Join(late, err) // the driver only says that its connection is bad
+		}
 		if _, rb := l.session.conn.ExecContext(ctx, "ROLLBACK"); rb != nil {
 			l.endSession()
 		}
@@ -66,10 +70,17 @@ func (l *lane) apply(ctx context.Context, frames []*Frame, handle handleFunc, de
 	)
 	started := time.Now()
 	var rows map[int]appliedRow
+	var open *Opening
 	err := l.transact(ctx, func(ctx context.Context, s *session) (err error) {
-		rows, err = l.lock(ctx, s, frames)
+		if o, ok := l.handler.(Opener); ok && dead == nil {
+			open = o.Open(frames)
+		}
+		rows, err = l.lock(ctx, s, frames, open)
 		return err
 	}, func(ctx context.Context, tx *Tx) error {
+		if open != nil {
+			tx.Found = open.Found
+		}
 		l.metrics.stage(l.topic, "lock", started)
 		if mine, applied, locked = l.sort(frames, rows); len(mine) == 0 {
 			_, err := tx.s.conn.ExecContext(ctx, "ROLLBACK")
@@ -122,8 +133,9 @@ type appliedRow struct{ next, announced int64 }
 
 // lock begins the transaction and locks the rows of the batch's partitions,
 // but for those that another transaction holds: a holder that is frozen delays
-// only its own partitions.
-func (l *lane) lock(ctx context.Context, s *session, frames []*Frame) (map[int]appliedRow, error) {
+// only its own partitions. What the handler asks for first, if anything, comes
+// with the answer.
+func (l *lane) lock(ctx context.Context, s *session, frames []*Frame, open *Opening) (map[int]appliedRow, error) {
 	out := map[int]appliedRow{}
 	args := []any{l.topic.Group()}
 	for _, f := range frames {
@@ -136,12 +148,18 @@ func (l *lane) lock(ctx context.Context, s *session, frames []*Frame) (map[int]a
 	// By primary key; the rows exist since the takeover. For half of a topic's
 	// partitions the optimizer would go through all of them, and another
 	// worker would find its rows locked for a moment.
-	rows, err := s.conn.QueryContext(ctx, startTransaction+"; SELECT `partition`, next_offset, announced FROM applied FORCE INDEX (PRIMARY)"+
-		" WHERE topic = ? AND `partition` IN ("+repeat("?", len(args)-1)+") ORDER BY `partition` FOR UPDATE SKIP LOCKED", args...)
+	text := startTransaction + "; SELECT `partition`, next_offset, announced FROM applied FORCE INDEX (PRIMARY)" +
+		" WHERE topic = ? AND `partition` IN (" + repeat("?", len(args)-1) + ") ORDER BY `partition` FOR UPDATE SKIP LOCKED"
+	if open != nil {
+		text += "; " + open.Query
+		args = append(args, open.Args...)
+	}
+	rows, err := s.conn.QueryContext(ctx, text, args...)
 	if err != nil {
 		return nil, fmt.Errorf("lock partitions: %w", err)
 	}
-	err = scanAll(rows, func(scan func(...any) error) error {
+	defer rows.Close()
+	err = scanRows(rows, func(scan func(...any) error) error {
 		var id int
 		var r appliedRow
 		err := scan(&id, &r.next, &r.announced)
@@ -151,8 +169,20 @@ func (l *lane) lock(ctx context.Context, s *session, frames []*Frame) (map[int]a
 	if err != nil {
 		return nil, fmt.Errorf("lock partitions: %w", err)
 	}
+	if open == nil {
+		return out, nil
+	}
+	if !rows.NextResultSet() {
+		return nil, fmt.Errorf("open: %w", cmp.Or(rows.Err(), errNoAnswer))
+	}
+	if err := scanRows(rows, open.Row); err != nil {
+		return nil, fmt.Errorf("open: %w", err)
+	}
 	return out, nil
 }
+
+// errNoAnswer means that a server answered fewer statements than it was sent.
+var errNoAnswer = errors.New("MySQL left a statement unanswered")
 
 // sort tells the frames that are ours to apply from those that have been
 // applied but, as far as the rows tell, not announced, and from those whose row

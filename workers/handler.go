@@ -120,6 +120,26 @@ type Handler interface {
 	Recall(ctx context.Context, tx *Tx, frames []*Frame) ([]Outcome, error)
 }
 
+// Opener is a Handler that knows the first read of its Handle before there is a
+// transaction: it then goes in the round trip that begins it.
+type Opener interface {
+	// Open returns the read, or nil where it has none, or one that is worth a
+	// round trip of its own. It is asked once for each transaction, and may be
+	// told of frames that Handle is not: the read must lock nothing that it would
+	// have to wait for (SKIP LOCKED).
+	Open(frames []*Frame) *Opening
+}
+
+// Opening is a query at the begin of a transaction.
+type Opening struct {
+	Query string
+	Args  []any
+	Row   func(scan func(...any) error) error // called for each row
+
+	// Found is what Row has gathered; Handle has it as Tx.Found.
+	Found any
+}
+
 // Portioner is a Handler whose Prepare is slow for some frames: it bounds how
 // many of them are in one batch, so that the first does not wait for the last.
 type Portioner interface {

@@ -19,9 +19,9 @@ import (
 // one: they come in crowds, when clients reconnect.
 const careful = 20
 
-// txTime bounds one transaction. It goes on when the lane is told to stop, so
-// that a batch in flight ends one way or the other.
-const txTime = 15 * time.Second
+// txTime bounds the begin of a transaction's last statement. It goes on when the
+// lane is told to stop, so that a batch in flight ends one way or the other.
+const txTime = 10 * time.Second
 
 // lane takes batches from its share of the partitions of one topic that this
 // worker owns, one after another, and hands what they gave to its announcer. It

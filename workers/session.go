@@ -40,6 +40,30 @@ const (
 	idleWait = 3 * time.Second
 )
 
+// bounded is a context that nothing can wait for: no statement begins behind
+// its end, and one that has begun is bounded by statementTime. A context that
+// can be waited for costs two goroutines' turns for each statement, in
+// database/sql and in the driver.
+type bounded struct {
+	context.Context
+	until time.Time
+}
+
+// statementTime bounds the wait for MySQL's answer, and for it to take a
+// statement.
+const statementTime = 10 * time.Second
+
+// Deadline implements context.Context.
+func (b bounded) Deadline() (time.Time, bool) { return b.until, true }
+
+// Err implements context.Context.
+func (b bounded) Err() error {
+	if time.Now().After(b.until) {
+		return context.DeadlineExceeded
+	}
+	return nil
+}
+
 func openSession(ctx context.Context, db *sql.DB) (*session, error) {
 	conn, err := db.Conn(ctx)
 	if err != nil {

@@ -39,6 +39,9 @@ type Tx struct {
 	s      *session
 	writes []write // that wait, in order
 
+	// Found is what the handler's Opening found; nil where there was none.
+	Found any
+
 	// Careful is set when the transaction repeats one that met a duplicate
 	// key: look for repeats first instead of trusting that there are none.
 	Careful bool
@@ -92,6 +95,11 @@ func (t *Tx) query(ctx context.Context, what statement, args []any, row func(sca
 
 func scanAll(rows *sql.Rows, row func(scan func(...any) error) error) error {
 	defer rows.Close()
+	return scanRows(rows, row)
+}
+
+// scanRows reads the result that rows is at.
+func scanRows(rows *sql.Rows, row func(scan func(...any) error) error) error {
 	for rows.Next() {
 		if err := row(rows.Scan); err != nil {
 			return err

@@ -105,23 +105,37 @@ const maxNodes = 10_000
 // Places returns, for each user, the connections on living nodes. One round
 // trip, and another where a node's lease must be asked for.
 func (r *Reader) Places(ctx context.Context, users []int64) ([][]Place, error) {
-	if len(users) == 0 {
-		return nil, nil
+	pipe := r.redis.Pipeline()
+	found := r.Ask(ctx, pipe, users)
+	if len(users) > 0 {
+		_, _ = pipe.Exec(ctx) // each command tells its own error
 	}
+	return found(ctx)
+}
+
+// Ask has a pipeline, which the caller executes, look users up. What it returns
+// is Places's answer then.
+func (r *Reader) Ask(ctx context.Context, pipe redis.Pipeliner, users []int64) func(ctx context.Context) ([][]Place, error) {
 	cmds := make([]*redis.StringSliceCmd, len(users))
-	_, err := r.redis.Pipelined(ctx, func(p redis.Pipeliner) error {
-		for i, u := range users {
-			cmds[i] = p.HKeys(ctx, UserKey(r.namespace, u))
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
+	for i, u := range users {
+		cmds[i] = pipe.HKeys(ctx, UserKey(r.namespace, u))
 	}
+	return func(ctx context.Context) ([][]Place, error) {
+		for _, cmd := range cmds {
+			if err := cmd.Err(); err != nil {
+				return nil, err
+			}
+		}
+		return r.places(ctx, cmds)
+	}
+}
+
+// places takes only those on living nodes.
+func (r *Reader) places(ctx context.Context, cmds []*redis.StringSliceCmd) ([][]Place, error) {
 	if len(r.nodes) > maxNodes {
 		clear(r.nodes)
 	}
-	out := make([][]Place, len(users))
+	out := make([][]Place, len(cmds))
 	now := time.Now()
 	var ask []string
 	for i, cmd := range cmds {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"sync"
 	"time"
 
@@ -30,6 +29,7 @@ const (
 	fetchWait         = 500 * time.Millisecond
 	fetchWaitFull     = 5 * time.Millisecond // while a full partition may get room
 	fetchRetry        = 200 * time.Millisecond
+	fetchLeaders      = time.Second // while a partition has no leader
 )
 
 // Sink takes what a Fetcher reads. Its methods are called from one goroutine
@@ -56,10 +56,8 @@ type FetcherConfig struct {
 // incremental fetch session (KIP-227) for each broker: an idle partition costs
 // nothing, and one request brings whatever all of them have.
 type Fetcher struct {
-	cfg       FetcherConfig
-	transport *kafka.Transport
-	addr      net.Addr
-	wake      chan struct{}
+	cfg  FetcherConfig
+	wake chan struct{}
 
 	mu   sync.Mutex
 	next map[int]int64 // guarded by mu; partitions that are fetched
@@ -67,8 +65,7 @@ type Fetcher struct {
 
 // NewFetcher reads from the offsets in start.
 func NewFetcher(cfg FetcherConfig, start map[int]int64) *Fetcher {
-	f := &Fetcher{cfg: cfg, transport: newTransport(), addr: brokerAddr(cfg.Brokers),
-		wake: make(chan struct{}, 1), next: map[int]int64{}}
+	f := &Fetcher{cfg: cfg, wake: make(chan struct{}, 1), next: map[int]int64{}}
 	for p, offset := range start {
 		f.next[p] = offset
 	}
@@ -96,7 +93,6 @@ func (f *Fetcher) Run(ctx context.Context, sink Sink) {
 	// costs a goroutine.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer f.transport.CloseIdleConnections()
 	var warned damper
 	for ctx.Err() == nil {
 		if err := f.round(ctx, sink); err != nil && ctx.Err() == nil {
@@ -111,56 +107,70 @@ func (f *Fetcher) Run(ctx context.Context, sink Sink) {
 // round runs one session a broker until one of them fails, which is also how
 // a changed leader is noticed.
 func (f *Fetcher) round(ctx context.Context, sink Sink) error {
-	leaders, err := f.leaders(ctx)
+	leaders, all, err := f.leaders(ctx)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	if !all {
+		again := time.AfterFunc(fetchLeaders, func() { cancel(nil) })
+		defer again.Stop()
+	}
 	var sessions sync.WaitGroup
-	for _, partitions := range leaders {
-		s := &fetchSession{f: f, partitions: partitions, asked: map[int]int64{}}
+	for addr, partitions := range leaders {
+		s := &fetchSession{f: f, addr: addr, partitions: partitions, asked: map[int]int64{}}
 		sessions.Go(func() { cancel(s.run(ctx, sink)) })
 	}
 	<-ctx.Done()
 	sessions.Wait()
-	return context.Cause(ctx)
+	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
 }
 
-func (f *Fetcher) leaders(ctx context.Context) (map[int][]int, error) {
-	client := kafka.Client{Addr: f.addr, Transport: f.transport, Timeout: 5 * time.Second}
-	meta, err := client.Metadata(ctx, &kafka.MetadataRequest{Topics: []string{f.cfg.Topic}})
+// leaders finds which partitions to fetch from which broker, by address, and
+// whether these are all.
+func (f *Fetcher) leaders(ctx context.Context) (out map[string][]int, all bool, err error) {
+	found, err := lookUp(ctx, f.cfg.Brokers, f.cfg.Topic)
 	if err != nil {
-		return nil, fmt.Errorf("find leaders: %w", err)
+		return nil, false, fmt.Errorf("find leaders: %w", err)
 	}
-	out := map[int][]int{}
+	if err := found.errs[f.cfg.Topic]; err != nil {
+		return nil, false, fmt.Errorf("topic %s: %w", f.cfg.Topic, err)
+	}
+	out, all = map[string][]int{}, true
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, t := range meta.Topics {
-		if t.Error != nil {
-			return nil, fmt.Errorf("topic %s: %w", t.Name, t.Error)
+	for _, p := range found.topics[f.cfg.Topic] {
+		if _, ok := f.next[int(p.PartitionIndex)]; !ok {
+			continue
 		}
-		for _, p := range t.Partitions {
-			if _, ok := f.next[p.ID]; ok {
-				out[p.Leader.ID] = append(out[p.Leader.ID], p.ID)
-			}
+		if id := found.leader(&p); id >= 0 {
+			out[found.addrs[id]] = append(out[found.addrs[id]], int(p.PartitionIndex))
+		} else {
+			all = false
 		}
 	}
 	if len(out) == 0 {
-		return nil, errors.New("no partition has a leader")
+		return nil, false, errors.New("no partition has a leader")
 	}
-	return out, nil
+	return out, all, nil
 }
 
 // fetchSession is the conversation with one broker.
 type fetchSession struct {
 	f          *Fetcher
+	addr       string
+	link       link
 	partitions []int
 	id, epoch  int32
 	asked      map[int]int64 // what the broker's session has, by partition
 }
 
 func (s *fetchSession) run(ctx context.Context, sink Sink) error {
+	defer s.link.close()
 	for ctx.Err() == nil {
 		req, any := s.request(sink)
 		if !any {
@@ -169,7 +179,7 @@ func (s *fetchSession) run(ctx context.Context, sink Sink) error {
 			}
 			continue
 		}
-		m, err := s.roundTrip(ctx, req)
+		m, err := s.link.do(ctx, s.addr, fetchWait+fetchPatience, req)
 		if err != nil {
 			return err
 		}
@@ -206,12 +216,6 @@ func (s *fetchSession) run(ctx context.Context, sink Sink) error {
 // then.
 const fetchPatience = 10 * time.Second
 
-func (s *fetchSession) roundTrip(ctx context.Context, req kafka.Request) (kafka.Response, error) {
-	ctx, cancel := context.WithTimeout(ctx, fetchWait+fetchPatience)
-	defer cancel()
-	return s.f.transport.RoundTrip(ctx, s.f.addr, req)
-}
-
 // awaitRoom waits until a full partition may have room. The time bound covers
 // several sessions sharing one wake-up.
 func (f *Fetcher) awaitRoom(ctx context.Context) bool {
@@ -234,7 +238,6 @@ func (s *fetchSession) request(sink Sink) (req *fetchAPI.Request, any bool) {
 	if s.epoch == 0 {
 		clear(s.asked)
 	}
-	var one fetchAPI.RequestPartition
 	wait := fetchWait
 	s.f.mu.Lock()
 	for _, p := range s.partitions {
@@ -252,19 +255,18 @@ func (s *fetchSession) request(sink Sink) (req *fetchAPI.Request, any bool) {
 			continue
 		}
 		any = true
-		one = fetchAPI.RequestPartition{Partition: int32(p), CurrentLeaderEpoch: -1,
-			FetchOffset: next, LogStartOffset: -1, PartitionMaxBytes: fetchPartMaxBytes}
 		if !inSession || asked != next {
-			topic.Partitions = append(topic.Partitions, one)
+			topic.Partitions = append(topic.Partitions, fetchAPI.RequestPartition{Partition: int32(p), CurrentLeaderEpoch: -1,
+				FetchOffset: next, LogStartOffset: -1, PartitionMaxBytes: fetchPartMaxBytes})
 			s.asked[p] = next
 		}
 	}
 	s.f.mu.Unlock()
-	if any && len(topic.Partitions) == 0 {
-		topic.Partitions = append(topic.Partitions, one) // kafka-go finds the broker by a partition
-	}
 	req = &fetchAPI.Request{ReplicaID: -1, MaxWaitTime: int32(wait / time.Millisecond), MinBytes: 1,
-		MaxBytes: fetchMaxBytes, SessionID: s.id, SessionEpoch: s.epoch, Topics: []fetchAPI.RequestTopic{topic}}
+		MaxBytes: fetchMaxBytes, SessionID: s.id, SessionEpoch: s.epoch}
+	if len(topic.Partitions) > 0 {
+		req.Topics = []fetchAPI.RequestTopic{topic}
+	}
 	if len(forgotten) > 0 && s.epoch > 0 {
 		req.ForgottenTopics = []fetchAPI.RequestForgottenTopic{{Topic: s.f.cfg.Topic, Partitions: forgotten}}
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"sync"
 	"time"
 
@@ -77,33 +76,33 @@ type ProducerConfig struct {
 
 // Producer sends records to Kafka, each partition's in the order in which they
 // were enqueued. One request at a time is under way to each broker, with
-// whatever its partitions have waiting. A partition whose batch failed is
+// whatever its partitions have waiting, by a goroutine of the broker's own. A partition whose batch failed is
 // retried in place, for as long as its records are not cancelled; the others
 // go on meanwhile. Records are sent at least once.
 //
 // Safe for concurrent use.
 type Producer struct {
-	cfg       ProducerConfig
-	log       *slog.Logger
-	transport *kafka.Transport
-	client    *kafka.Client
-	addr      net.Addr
-	metrics   *producerMetrics
+	cfg     ProducerConfig
+	log     *slog.Logger
+	metrics *producerMetrics
 
-	wake    chan struct{}
-	answers chan answer
-	cancel  context.CancelFunc
-	stopped chan struct{} // closed when run has returned
+	ctx       context.Context // ends with Close
+	cancel    context.CancelFunc
+	cancelled chan struct{}  // holds one when a record was cancelled
+	sending   sync.WaitGroup // for senders
+	stopped   chan struct{}  // closed when nothing runs any more
 
 	// mu guards the following, and the fields of records and queues. It is
 	// never held while done is called.
-	mu     sync.Mutex
-	topics map[string][]*partitionQueue
-	active []*partitionQueue // those that have records
-	held   int               // records that are not done
-	bytes  int64             // of those that are not done or cancelled
-	idle   chan struct{}     // closed when held is 0, for Flush; nil where none waits
-	closed bool
+	mu      sync.Mutex
+	topics  map[string][]*partitionQueue
+	active  []*partitionQueue // those that have records
+	senders map[int]*sender   // by broker
+	held    int               // records that are not done
+	bytes   int64             // of those that are not done or cancelled
+	idle    chan struct{}     // closed when held is 0, for Flush; nil where none waits
+	closed  bool
+	ended   bool // no sender starts any more
 }
 
 // partitionQueue is the ordered queue of one partition.
@@ -132,23 +131,17 @@ func NewProducer(cfg ProducerConfig) *Producer {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	transport := newTransport()
-	addr := brokerAddr(cfg.Brokers)
-	ctx, cancel := context.WithCancel(context.Background())
 	p := &Producer{
 		cfg:       cfg,
 		log:       cfg.Log,
-		transport: transport,
-		client:    &kafka.Client{Addr: addr, Transport: transport, Timeout: cfg.Timeout},
-		addr:      addr,
-		wake:      make(chan struct{}, 1),
-		answers:   make(chan answer),
-		cancel:    cancel,
+		cancelled: make(chan struct{}, 1),
 		stopped:   make(chan struct{}),
 		topics:    map[string][]*partitionQueue{},
+		senders:   map[int]*sender{},
 	}
+	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.metrics = newProducerMetrics(cfg, p)
-	go p.run(ctx)
+	go p.run()
 	return p
 }
 
@@ -162,45 +155,32 @@ func (p *Producer) Partitions(ctx context.Context, topic string) (int, error) {
 	if known > 0 {
 		return known, nil
 	}
-	res, err := p.client.Metadata(ctx, &kafka.MetadataRequest{Topics: []string{topic}})
+	found, err := lookUp(ctx, p.cfg.Brokers, topic)
+	if err == nil {
+		err = found.errs[topic]
+	}
+	if err == nil && len(found.topics[topic]) == 0 {
+		err = kafka.UnknownTopicOrPartition
+	}
 	if err != nil {
 		return 0, fmt.Errorf("partitions of %s: %w", topic, err)
 	}
-	for _, t := range res.Topics {
-		if t.Name != topic {
-			continue
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.topics[topic]) == 0 {
+		queues := make([]*partitionQueue, len(found.topics[topic]))
+		for i := range queues {
+			queues[i] = &partitionQueue{topic: topic, id: i, leader: -1}
 		}
-		if t.Error != nil {
-			return 0, fmt.Errorf("partitions of %s: %w", topic, t.Error)
-		}
-		if n := len(t.Partitions); n > 0 {
-			p.mu.Lock()
-			defer p.mu.Unlock()
-			if len(p.topics[topic]) == 0 {
-				p.topics[topic] = newQueues(topic, t.Partitions)
-			}
-			return n, nil
-		}
+		p.topics[topic] = queues
 	}
-	return 0, fmt.Errorf("partitions of %s: %w", topic, kafka.UnknownTopicOrPartition)
-}
-
-func newQueues(topic string, partitions []kafka.Partition) []*partitionQueue {
-	queues := make([]*partitionQueue, len(partitions))
-	for i := range queues {
-		queues[i] = &partitionQueue{topic: topic, id: i, leader: -1}
-	}
-	for _, part := range partitions {
-		if part.ID < len(queues) && part.Leader.Host != "" {
-			queues[part.ID].leader = part.Leader.ID
-		}
-	}
-	return queues
+	p.learn(found)
+	return len(p.topics[topic]), nil
 }
 
 // Enqueue puts a record behind the others of its partition and returns at
-// once. done is called exactly once unless Enqueue fails, from the producer's
-// own goroutine, with nil when Kafka has the record, or an error that is
+// once. done is called exactly once unless Enqueue fails, from a goroutine of
+// the producer's, with nil when Kafka has the record, or an error that is
 // ErrNotSent or ErrUnknown. It must not block.
 //
 // The topic must be known from Partitions. Enqueue fails with ErrFull where
@@ -228,7 +208,7 @@ func (p *Producer) Enqueue(topic string, partition int, r *Record, done func(*Re
 		q.records = append(q.records, r)
 		p.held++
 		p.bytes += r.size
-		if q.active { // it is under way, or waits: run knows when to look
+		if q.active { // it is under way, or waits: its sender knows when to look
 			break
 		}
 		q.active = true
@@ -236,7 +216,7 @@ func (p *Producer) Enqueue(topic string, partition int, r *Record, done func(*Re
 		if p.cfg.Linger > 0 {
 			q.retryAt = time.Now().Add(p.cfg.Linger)
 		}
-		p.wakeUp()
+		p.wake(q)
 	}
 	p.mu.Unlock()
 	return nil
@@ -257,13 +237,13 @@ func (p *Producer) Cancel(r *Record) (neverSent bool) {
 	r.state = stateCancelled
 	r.queue.cancelled++
 	p.bytes -= r.size
-	p.wakeUp()
+	signal(p.cancelled)
 	return !r.maybe
 }
 
-func (p *Producer) wakeUp() {
+func signal(c chan struct{}) {
 	select {
-	case p.wake <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }

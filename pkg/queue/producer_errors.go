@@ -2,7 +2,6 @@ package queue
 
 import (
 	"errors"
-	"net"
 
 	"github.com/segmentio/kafka-go"
 	produceAPI "github.com/segmentio/kafka-go/protocol/produce"
@@ -42,7 +41,7 @@ func isRefusal(err error) bool {
 func isMoved(err error) bool {
 	var code kafka.Error
 	if !errors.As(err, &code) {
-		return true // no connection, no answer, or a request that the transport refused
+		return true // no connection, or no answer
 	}
 	switch code {
 	case kafka.NotLeaderForPartition, kafka.LeaderNotAvailable, kafka.UnknownTopicOrPartition,
@@ -58,10 +57,5 @@ func neverArrived(err error) bool {
 	if errors.As(err, &code) {
 		return code != kafka.RequestTimedOut && code != kafka.NotEnoughReplicasAfterAppend && code != kafka.NetworkException && code != kafka.Unknown
 	}
-	var refused *produceAPI.Error // the transport found no single leader
-	if errors.As(err, &refused) {
-		return true
-	}
-	var op *net.OpError
-	return errors.As(err, &op) && op.Op == "dial"
+	return errors.Is(err, errNotSent)
 }

@@ -4,8 +4,9 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"maps"
 	"math/rand/v2"
-	"sync"
+	"slices"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -29,99 +30,127 @@ type share struct {
 
 // answer is what became of a request.
 type answer struct {
-	leader int
 	shares []share
 	res    *produceAPI.Response // nil: err
 	err    error
 	took   time.Duration
 }
 
-// run builds requests, and settles their records, until ctx ends. It is the
-// only goroutine that removes records and calls done.
-func (p *Producer) run(ctx context.Context) {
-	var requests sync.WaitGroup
-	busy := map[int]bool{} // leaders that have a request under way
+// sender has a request at a time under way to one broker.
+type sender struct {
+	p    *Producer
+	id   int
+	addr string // guarded by Producer.mu
+	work chan struct{}
+	link link
+}
+
+// run looks for leaders that were lost, and ends records that were cancelled,
+// until the producer is closed.
+func (p *Producer) run() {
 	refresh := time.NewTicker(leaderEvery)
 	defer refresh.Stop()
-	retry := time.NewTimer(time.Hour)
-	defer retry.Stop()
-
-	for ctx.Err() == nil {
-		wait := p.dispatch(ctx, busy, &requests)
-		retry.Reset(wait)
+	for p.ctx.Err() == nil {
 		select {
-		case <-ctx.Done():
-		case <-p.wake:
-		case <-retry.C:
-		case a := <-p.answers:
-			delete(busy, a.leader)
-			p.settle(a)
+		case <-p.ctx.Done():
+		case <-p.cancelled:
+			p.mu.Lock()
+			gone := p.sweep()
+			p.mu.Unlock()
+			p.finishCancelled(gone)
 		case <-refresh.C:
-			p.findLeaders(ctx)
+			p.findLeaders()
 		}
 	}
-	go func() {
-		requests.Wait()
-		close(p.answers)
-	}()
-	for a := range p.answers {
-		p.settle(a)
-	}
+	p.mu.Lock()
+	p.ended = true
+	p.mu.Unlock()
+	p.sending.Wait()
 	p.abandon()
-	p.transport.CloseIdleConnections()
 	close(p.stopped)
 }
 
-// dispatch starts a request for each leader that is free and has records, and
-// returns how long nothing else will be due.
-func (p *Producer) dispatch(ctx context.Context, busy map[int]bool, requests *sync.WaitGroup) time.Duration {
-	var gone []*Record
-	var shares map[int][]share
-	sizes := map[int]int64{}
-	wait := time.Hour
-	now := time.Now()
+// wake has a queue's records looked at. Called with mu held.
+func (p *Producer) wake(q *partitionQueue) {
+	if s := p.senders[q.leader]; s != nil {
+		signal(s.work)
+	}
+}
 
-	p.mu.Lock()
-	active := p.active[:0]
-	for _, q := range p.active {
-		gone = q.sweep(gone)
-		if len(q.records) == 0 {
-			q.active = false
+// run sends what there is for its broker until the producer is closed.
+func (s *sender) run() {
+	defer s.link.close()
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for s.p.ctx.Err() == nil {
+		shares, addr, wait := s.p.take(s)
+		if len(shares) > 0 {
+			s.p.settle(s.send(addr, shares))
 			continue
 		}
-		active = append(active, q)
+		timer.Reset(wait)
+		select {
+		case <-s.p.ctx.Done():
+		case <-s.work:
+		case <-timer.C:
+		}
+	}
+}
+
+// take marks a request for the sender's broker as under way. Where there is
+// nothing to send, wait is how long nothing else will be due.
+func (p *Producer) take(s *sender) (shares []share, addr string, wait time.Duration) {
+	wait = time.Hour
+	now := time.Now()
+	var size int64
+	p.mu.Lock()
+	gone := p.sweep()
+	for _, q := range p.active {
+		if q.leader != s.id || q.flying > 0 {
+			continue
+		}
 		if until := q.retryAt.Sub(now); until > 0 {
 			wait = min(wait, until)
 			continue
 		}
-		if q.flying > 0 || q.leader < 0 || busy[q.leader] || sizes[q.leader] >= maxRequestBytes {
-			continue
+		if size < maxRequestBytes {
+			records, n := q.take()
+			shares = append(shares, share{q, records})
+			size += n
 		}
-		records, size := q.take()
-		if shares == nil {
-			shares = map[int][]share{}
+	}
+	// Whoever had no room this time is first the next time.
+	if n := len(p.active); n > 1 {
+		first := p.active[0]
+		copy(p.active, p.active[1:])
+		p.active[n-1] = first
+	}
+	addr = s.addr
+	p.mu.Unlock()
+	p.finishCancelled(gone)
+	return shares, addr, wait
+}
+
+// sweep removes records that were cancelled, which it returns, and queues that
+// have none left from the active ones. Called with mu held.
+func (p *Producer) sweep() (gone []*Record) {
+	active := p.active[:0]
+	for _, q := range p.active {
+		if gone = q.sweep(gone); len(q.records) > 0 {
+			active = append(active, q)
+		} else {
+			q.active = false
 		}
-		shares[q.leader] = append(shares[q.leader], share{q, records})
-		sizes[q.leader] += size
 	}
 	clear(p.active[len(active):])
 	p.active = active
-	// Whoever had no room this time is first the next time.
-	if n := len(active); n > 1 {
-		first := active[0]
-		copy(active, active[1:])
-		active[n-1] = first
-	}
-	p.mu.Unlock()
+	return gone
+}
 
+func (p *Producer) finishCancelled(gone []*Record) {
 	for _, r := range gone {
 		p.finish(r, cancelled(r))
 	}
-	for leader, batch := range shares {
-		busy[leader] = true
-		requests.Go(func() { p.answers <- p.send(ctx, leader, batch) })
-	}
-	return wait
 }
 
 // sweep removes what was cancelled from a queue that has nothing under way,
@@ -163,12 +192,11 @@ func (q *partitionQueue) take() (records []*Record, size int64) {
 	return append([]*Record(nil), q.records[:n]...), size
 }
 
-// send does one request. The context bounds it, so that a broker that does not
+// send does one request, for a bounded time, so that a broker that does not
 // answer cannot hold its partitions for ever.
-func (p *Producer) send(ctx context.Context, leader int, shares []share) answer {
-	ctx, cancel := context.WithTimeout(ctx, p.cfg.Timeout)
-	defer cancel()
-	req := &produceAPI.Request{Acks: -1, Timeout: int32(p.cfg.Timeout / time.Millisecond)}
+func (s *sender) send(addr string, shares []share) answer {
+	within := s.p.cfg.Timeout
+	req := &produceAPI.Request{Acks: -1, Timeout: int32(within / time.Millisecond)}
 	for _, s := range shares {
 		part := produceAPI.RequestPartition{
 			Partition: int32(s.queue.id),
@@ -187,16 +215,17 @@ func (p *Producer) send(ctx context.Context, leader int, shares []share) answer 
 		req.Topics[topic].Partitions = append(req.Topics[topic].Partitions, part)
 	}
 	begin := time.Now()
-	a := answer{leader: leader, shares: shares}
-	res, err := p.transport.RoundTrip(ctx, p.addr, req)
+	a := answer{shares: shares}
+	res, err := s.link.do(s.p.ctx, addr, within, req)
 	if a.took, a.err = time.Since(begin), err; err == nil {
-		a.res = res.(*produceAPI.Response)
+		a.res, a.err = res.(*produceAPI.Response), nil
 	}
 	return a
 }
 
 // settle takes an answer apart: what succeeded or never will is done, the rest
-// waits at the head of its queue.
+// waits at the head of its queue. For each queue, one goroutine at a time calls
+// it.
 func (p *Producer) settle(a answer) {
 	p.metrics.observe(a)
 	failed := 0
@@ -254,6 +283,7 @@ func (p *Producer) settleShare(s share, err error) {
 			q.leader = -1
 		}
 	}
+	p.wake(q) // it may have another leader by now
 	failures := q.failures
 	p.mu.Unlock()
 
@@ -314,35 +344,57 @@ func (p *Producer) abandon() {
 	}
 }
 
-// findLeaders looks up the leaders of the partitions that wait for one. The
-// transport answers from what it knows, and learns anew every second.
-func (p *Producer) findLeaders(ctx context.Context) {
-	var topics []string
+// findLeaders looks up the leaders of the partitions that wait for one.
+func (p *Producer) findLeaders() {
+	topics := map[string]bool{}
 	p.mu.Lock()
 	for _, q := range p.active {
-		if q.leader < 0 && (len(topics) == 0 || topics[len(topics)-1] != q.topic) {
-			topics = append(topics, q.topic)
+		if q.leader < 0 {
+			topics[q.topic] = true
 		}
 	}
 	p.mu.Unlock()
 	if len(topics) == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
+	ctx, cancel := context.WithTimeout(p.ctx, 500*time.Millisecond)
 	defer cancel()
-	res, err := p.client.Metadata(ctx, &kafka.MetadataRequest{Topics: topics})
+	found, err := lookUp(ctx, p.cfg.Brokers, slices.Collect(maps.Keys(topics))...)
 	if err != nil {
 		p.log.Warn("cannot find the partitions' leaders", "error", err)
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, t := range res.Topics {
-		queues := p.topics[t.Name]
-		for _, part := range t.Partitions {
-			if part.ID < len(queues) && part.Leader.Host != "" {
-				queues[part.ID].leader = part.Leader.ID
+	p.learn(found)
+}
+
+// learn notes who leads the partitions that it knows. Called with mu held.
+func (p *Producer) learn(found *directory) {
+	if p.ended {
+		return
+	}
+	for id, addr := range found.addrs {
+		if s := p.senders[id]; s != nil {
+			s.addr = addr
+		}
+	}
+	for topic, partitions := range found.topics {
+		queues := p.topics[topic]
+		for i := range partitions {
+			part := &partitions[i]
+			id := found.leader(part)
+			if int(part.PartitionIndex) >= len(queues) || id < 0 {
+				continue
 			}
+			if p.senders[id] == nil {
+				s := &sender{p: p, id: id, addr: found.addrs[id], work: make(chan struct{}, 1)}
+				p.senders[id] = s
+				p.sending.Go(s.run)
+			}
+			q := queues[part.PartitionIndex]
+			q.leader = id
+			p.wake(q)
 		}
 	}
 }

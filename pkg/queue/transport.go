@@ -7,12 +7,13 @@ import (
 	"github.com/segmentio/kafka-go"
 )
 
-// newTransport is kafka-go's connection pool as every part of this package
-// uses it. A topic that was just made is unknown until MetadataTTL has passed.
+// newTransport is kafka-go's connection pool, for what is asked once: see link
+// for the rest. A topic that was just made is unknown until MetadataTTL has
+// passed.
 func newTransport() *kafka.Transport {
 	return &kafka.Transport{
-		ClientID:    "sponge",
-		DialTimeout: 3 * time.Second,
+		ClientID:    clientID,
+		DialTimeout: dialTime,
 		IdleTimeout: 5 * time.Minute,
 		MetadataTTL: time.Second,
 	}

@@ -9,6 +9,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"sponge/pkg/envelope"
 	"sponge/pkg/protocol"
@@ -33,6 +34,9 @@ type batch struct {
 	convs    map[protocol.Conversation]*conversation
 	cursors  map[seat]*cursor
 	pages    int // bytes of messages that were read for pages
+
+	// found has the last numbers of conversations that Open has locked.
+	found map[protocol.Conversation]int64
 }
 
 // conversation is a conversation's row, locked for the transaction.
@@ -49,6 +53,9 @@ type conversation struct {
 func (Handler) Handle(ctx context.Context, tx *workers.Tx, frames []*workers.Frame) ([]workers.Outcome, error) {
 	b := &batch{tx: tx, frames: frames, outcomes: make([]workers.Outcome, len(frames)),
 		convs: make(map[protocol.Conversation]*conversation, len(frames)), cursors: map[seat]*cursor{}}
+	if found, ok := tx.Found.(map[protocol.Conversation]int64); ok {
+		b.found = found
+	}
 	if err := b.lock(ctx); err != nil {
 		return nil, err
 	}
@@ -107,39 +114,82 @@ func (Handler) Recall(ctx context.Context, tx *workers.Tx, frames []*workers.Fra
 	return b.outcomes, nil
 }
 
-// lock locks the conversations that the batch's frames change or decide by, in
-// order.
-func (b *batch) lock(ctx context.Context) error {
-	var ids []protocol.Conversation
-	for _, f := range b.frames {
+// locked are the conversations that frames change or decide by, in order.
+func locked(frames []*workers.Frame) (ids []protocol.Conversation) {
+	for _, f := range frames {
 		if f.User == 0 || f.Type == protocol.History || f.Envelope.Kind != envelope.FromClient {
 			continue
 		}
-		if c := f.Conversation(); c != (protocol.Conversation{}) && b.convs[c] == nil {
-			b.convs[c] = &conversation{id: c, lastSeq: -1}
+		if c := f.Conversation(); c != (protocol.Conversation{}) {
 			ids = append(ids, c)
 		}
 	}
 	slices.SortFunc(ids, protocol.Conversation.Compare)
-	if err := b.lockRows(ctx, ids); err != nil {
+	return slices.Compact(ids)
+}
+
+// openMost is for how many conversations Open asks: the more there are, the
+// less a round trip matters, and the more a prepared statement saves.
+const openMost = 32
+
+const lockQuery = "SELECT a, b, last_seq FROM conversations WHERE (a, b) IN ({}) ORDER BY a, b FOR UPDATE"
+
+// Open implements workers.Opener: it locks the conversations that nobody else
+// holds.
+func (Handler) Open(frames []*workers.Frame) *workers.Opening {
+	ids := locked(frames)
+	if len(ids) == 0 || len(ids) > openMost {
+		return nil
+	}
+	found := make(map[protocol.Conversation]int64, len(ids))
+	var args []any
+	for _, id := range ids {
+		args = convArgs(args, id)
+	}
+	return &workers.Opening{
+		Query: strings.Replace(lockQuery, "{}", strings.TrimSuffix(strings.Repeat("(?,?),", len(ids)), ","), 1) + " SKIP LOCKED",
+		Args:  args,
+		Row:   rowOf(func(id protocol.Conversation, seq int64) { found[id] = seq }),
+		Found: found,
+	}
+}
+
+// lock locks the conversations of the batch: those that Open did not, because
+// another transaction holds them, or because they are not there.
+func (b *batch) lock(ctx context.Context) error {
+	ids := locked(b.frames)
+	rest := make([]protocol.Conversation, 0, len(ids))
+	for _, id := range ids {
+		seq, ok := b.found[id]
+		if !ok {
+			rest, seq = append(rest, id), -1
+		}
+		b.convs[id] = &conversation{id: id, exists: ok, lastSeq: seq}
+	}
+	if err := b.lockRows(ctx, rest); err != nil {
 		return fmt.Errorf("lock conversations: %w", err)
 	}
-	return b.lockMissing(ctx, ids)
+	return b.lockMissing(ctx, rest)
 }
 
 // lockRows locks by primary key, in the order of ids.
 func (b *batch) lockRows(ctx context.Context, ids []protocol.Conversation) error {
-	return workers.In(ctx, b.tx, "SELECT a, b, last_seq FROM conversations WHERE (a, b) IN ({}) ORDER BY a, b FOR UPDATE", "(?,?)", nil, ids,
-		convArgs, func(scan func(...any) error) error {
-			var id protocol.Conversation
-			var seq int64
-			if err := scan(&id.A, &id.B, &seq); err != nil {
-				return err
-			}
-			c := b.convs[id]
-			c.exists, c.lastSeq = true, seq
-			return nil
-		})
+	return workers.In(ctx, b.tx, lockQuery, "(?,?)", nil, ids, convArgs, rowOf(func(id protocol.Conversation, seq int64) {
+		b.convs[id].exists, b.convs[id].lastSeq = true, seq
+	}))
+}
+
+// rowOf scans what lockQuery selects.
+func rowOf(take func(id protocol.Conversation, seq int64)) func(scan func(...any) error) error {
+	return func(scan func(...any) error) error {
+		var id protocol.Conversation
+		var seq int64
+		err := scan(&id.A, &id.B, &seq)
+		if err == nil {
+			take(id, seq)
+		}
+		return err
+	}
 }
 
 func convArgs(a []any, c protocol.Conversation) []any { return append(a, c.A, c.B) }
