@@ -72,9 +72,7 @@ func (l *lane) apply(ctx context.Context, frames []*Frame, handle handleFunc, de
 	var rows map[int]appliedRow
 	var open *Opening
 	err := l.transact(ctx, func(ctx context.Context, s *session) (err error) {
-		if o, ok := l.handler.(Opener); ok && dead == nil {
-			open = o.Open(frames)
-		}
+		open = l.open(frames, dead)
 		rows, err = l.lock(ctx, s, frames, open)
 		return err
 	}, func(ctx context.Context, tx *Tx) error {
@@ -116,7 +114,7 @@ func (l *lane) apply(ctx context.Context, frames []*Frame, handle handleFunc, de
 	}
 	for p, end := range j.ends {
 		part := l.in.parts[p]
-		part.next = end
+		part.next, part.ours = end, true
 		if dead == nil {
 			part.dead = 0
 		}
@@ -126,6 +124,22 @@ func (l *lane) apply(ctx context.Context, frames []*Frame, handle handleFunc, de
 	l.metrics.stage(l.topic, "transaction", started)
 	_ = l.announce.add(ctx, j) // fails when the lane ends
 	return nil
+}
+
+// open is what the handler wants to read first. Right after a takeover, when the
+// owner before may still hold some of the partitions, perhaps frozen, nothing is
+// read before it is known which are ours: the rest must not wait for it.
+func (l *lane) open(frames []*Frame, dead *Frame) *Opening {
+	o, ok := l.handler.(Opener)
+	if !ok || dead != nil {
+		return nil
+	}
+	for _, f := range frames {
+		if !l.in.parts[f.Partition].ours {
+			return nil
+		}
+	}
+	return o.Open(frames)
 }
 
 // appliedRow is a partition's row in applied.

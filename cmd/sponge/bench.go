@@ -100,6 +100,7 @@ func (c *benchRate) Run(ctx context.Context) error {
 type benchGroup struct {
 	benchOptions
 	Members int `default:"200" help:"Members of the group, all of them connected."`
+	Absent  int `help:"Members more, who are not connected."`
 	Senders int `default:"4" help:"Members who send."`
 	Window  int `default:"1" help:"Unanswered messages of each sender, 1 to 64."`
 	Size    int `default:"100" help:"Bytes of a message."`
@@ -108,7 +109,7 @@ type benchGroup struct {
 // Run runs the case.
 func (c *benchGroup) Run(ctx context.Context) error {
 	return c.run(func(o bench.Options) (*bench.Result, error) {
-		return bench.Group(ctx, o, c.Members, c.Senders, c.Window, c.Size)
+		return bench.Group(ctx, o, c.Members, c.Absent, c.Senders, c.Window, c.Size)
 	})
 }
 

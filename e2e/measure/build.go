@@ -14,6 +14,7 @@ import (
 type build struct {
 	label  string
 	binary string
+	grown  bool // on a store that was filled
 }
 
 // makeBuilds builds this tree and, if against is not empty, that commit.
@@ -27,7 +28,7 @@ func makeBuilds(ctx context.Context, dir, against string) ([]build, error) {
 	if err != nil {
 		return nil, err
 	}
-	tree := build{label, filepath.Join(dir, "tree.bin")}
+	tree := build{label: label, binary: filepath.Join(dir, "tree.bin")}
 	if err := compile(ctx, root, tree.binary); err != nil || against == "" {
 		return []build{tree}, err
 	}

@@ -37,6 +37,7 @@ func cases() []benchCase {
 			points: []int{2000, 5000, 10_000, 20_000, 30_000, 40_000, 50_000, 60_000, 70_000, 80_000, 90_000, 100_000}},
 		{name: "group1", args: []string{"group", "--window", "1"}, shows: fanned},
 		{name: "group16", args: []string{"group", "--window", "16"}, shows: fanned},
+		{name: "group10000", args: []string{"group", "--members", "1000", "--absent", "9000", "--window", "16"}, shows: fanned},
 		{name: "memory", args: []string{"idle"}, option: "--connections", points: []int{1000, 2000, 5000}, fresh: true, shows: resident},
 		{name: "idle", args: []string{"idle"}, option: "--connections", points: []int{10_000}, fresh: true, shows: resident},
 		{name: "idle50000", args: []string{"idle"}, option: "--connections", points: []int{50_000}, fresh: true, shows: resident},

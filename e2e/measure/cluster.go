@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -97,7 +98,13 @@ func newCluster(ctx context.Context, s *services, dir, name string, b build) (*c
 	c := &cluster{services: s, build: b, dir: dir}
 	c.env = slices.Concat(environment(), strings.Fields(keys), []string{"SPONGE_NAMESPACE=" + name + "-",
 		"SPONGE_KAFKA=" + s.kafka.Addr(), "SPONGE_REDIS=" + s.redis.URL(), "SPONGE_MYSQL=" + s.mysql.DSN(name)})
-	return c, c.migrate(ctx)
+	if err := c.migrate(ctx); err != nil || !b.grown {
+		return c, err
+	}
+	say("filling a store")
+	fill := exec.CommandContext(ctx, b.binary, "bench", "load", "--json")
+	fill.Env, fill.Stderr = c.env, os.Stderr
+	return c, fill.Run()
 }
 
 func (c *cluster) migrate(ctx context.Context) error {

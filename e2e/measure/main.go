@@ -6,6 +6,8 @@
 // With -against it does so for another commit, too, in turn: the first run of
 // this tree, the first of the other, the second of this tree, and so on. Both
 // use the same services; of the roles only those that are being measured run.
+// With -grown, this tree is measured in turn on an empty store and on one that
+// `sponge bench load` has filled.
 // The load always comes from this tree's `sponge bench`.
 //
 // One line of JSON a run goes to -json, Markdown to the standard output,
@@ -36,11 +38,13 @@ type options struct {
 	json     string
 	from     string
 	plots    string
+	grown    bool
 }
 
 func main() {
 	var o options
 	flag.StringVar(&o.against, "against", "", "a `commit` that is measured beside this tree")
+	flag.BoolVar(&o.grown, "grown", false, "measure this tree on a store of ten million messages, too")
 	flag.IntVar(&o.runs, "runs", 3, "runs of each case")
 	flag.StringVar(&o.cases, "cases", "", "cases, separated by commas: "+names(cases())+" (default all)")
 	flag.DurationVar(&o.duration, "duration", 10*time.Second, "how long is measured in a run")

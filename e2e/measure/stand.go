@@ -46,6 +46,11 @@ func (o *options) measure(ctx context.Context) (_ []record, err error) {
 	if err := shared.start(ctx, dir); err != nil {
 		return nil, err
 	}
+	if o.grown {
+		grown := builds[0]
+		grown.label, grown.grown = grown.label+", grown", true
+		builds = append(builds, grown)
+	}
 	for i, b := range builds {
 		c, err := newCluster(ctx, shared, filepath.Join(dir, strconv.Itoa(i)), "sponge"+strconv.Itoa(i), b)
 		if err != nil {

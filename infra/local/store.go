@@ -80,6 +80,7 @@ func runSQL(ctx context.Context, name string, exe *executable, flags []string, o
 		"--innodb-flush-log-at-trx-commit=1",
 		"--innodb-buffer-pool-size="+strconv.FormatInt(o.BufferPool, 10),
 		"--max-connections=500",
+		"--innodb-print-all-deadlocks=ON", // to its log: they are meant to be rare
 		"--max-allowed-packet=64M",
 	)...)
 	// SIGTERM: a server that shuts down cleanly starts again without recovery.

@@ -61,7 +61,7 @@ func TestChatBalancesOnAnHonestServer(t *testing.T) {
 func TestGroupBalancesOnAnHonestServer(t *testing.T) {
 	t.Parallel()
 	s := newFake(t)
-	res, err := Group(t.Context(), options(s), 10, 3, 2, 100)
+	res, err := Group(t.Context(), options(s), 10, 5, 3, 2, 100)
 	balanced(t, ran(t, res, err))
 	if res.Expected != 9*res.Acked {
 		t.Errorf("expected %d deliveries of %d messages to 9 others", res.Expected, res.Acked)
@@ -122,7 +122,7 @@ func TestDuplicatesAreFound(t *testing.T) {
 		}
 		return [][]byte{line}
 	}
-	res, err := Group(t.Context(), options(s), 4, 2, 2, 100)
+	res, err := Group(t.Context(), options(s), 4, 0, 2, 2, 100)
 	if ran(t, res, err); res.Duplicated != 3 || res.Lost != 0 || res.OutOfOrder != 0 || res.Err() == nil {
 		t.Errorf("one message came twice to each of 3 members: %+v", res)
 	}
@@ -276,7 +276,7 @@ func TestArgumentsOutOfRange(t *testing.T) {
 	check("no pairs", func() (*Result, error) { return Chat(ctx, o, 0, 1, 100) })
 	check("too small", func() (*Result, error) { return Chat(ctx, o, 1, 1, 3) })
 	check("no rate", func() (*Result, error) { return Rate(ctx, o, 0, 1, 100) })
-	check("more senders than members", func() (*Result, error) { return Group(ctx, o, 2, 3, 1, 100) })
+	check("more senders than members", func() (*Result, error) { return Group(ctx, o, 2, 0, 3, 1, 100) })
 	check("no clients", func() (*Result, error) { return Login(ctx, o, 0, false) })
 	check("no connections", func() (*Result, error) { return Idle(ctx, o, IdleConfig{}) })
 }

@@ -67,17 +67,18 @@ func Rate(ctx context.Context, o Options, rate float64, pairs, size int) (*Resul
 }
 
 // Group measures one group in which some members send, keeping a window of
-// unanswered messages, and all receive.
-func Group(ctx context.Context, o Options, members, senders, window, size int) (*Result, error) {
+// unanswered messages, and all receive. absent are members more, who are not
+// connected.
+func Group(ctx context.Context, o Options, members, absent, senders, window, size int) (*Result, error) {
 	if window < 1 || window > protocol.Window {
 		return nil, fmt.Errorf("a window is from 1 to %d messages", protocol.Window)
 	}
-	if senders < 1 || senders > members || members < 2 {
+	if senders < 1 || senders > members || members < 2 || absent < 0 {
 		return nil, errors.New("a group has at least 2 members, and from 1 to all of them send")
 	}
 	t := &talk{run: newRun("group", o)}
 	defer t.close()
-	if err := t.group(ctx, members, senders, window, size); err != nil {
+	if err := t.group(ctx, members, absent, senders, window, size); err != nil {
 		return nil, err
 	}
 	return t.talk(ctx, t.fill)
@@ -180,14 +181,15 @@ func (t *talk) pairs(ctx context.Context, n, window, size int) error {
 }
 
 // group connects the members of a new group, spread over the addresses.
-func (t *talk) group(ctx context.Context, members, senders, window, size int) error {
+func (t *talk) group(ctx context.Context, members, absent, senders, window, size int) error {
 	if err := checkSize(size); err != nil {
 		return err
 	}
-	accounts, err := t.register(ctx, members)
+	accounts, err := t.register(ctx, members+absent)
 	if err != nil {
 		return err
 	}
+	away := accounts[members:]
 	c := conversation{}
 	for range senders {
 		c.streams = append(c.streams, newStream())
@@ -201,7 +203,7 @@ func (t *talk) group(ctx context.Context, members, senders, window, size int) er
 		t.peers = append(t.peers, &peer{run: t.run, index: i, in: c.inboxes[i]})
 	}
 	t.convs = []conversation{c}
-	if err := t.connect(ctx, accounts); err != nil {
+	if err := t.connect(ctx, accounts[:members]); err != nil {
 		return err
 	}
 	g, err := t.peers[0].c.CreateGroup(ctx, "bench", "")
@@ -215,11 +217,22 @@ func (t *talk) group(ctx context.Context, members, senders, window, size int) er
 	for i := range senders {
 		t.senders = append(t.senders, newSender(t.peers[i], conv, 0, i, c.streams[i], window, size))
 	}
-	return each(ctx, members-1, func(ctx context.Context, i int) error {
-		if _, err := t.peers[i+1].c.JoinGroup(ctx, g.ID); err != nil {
+	join := func(ctx context.Context, p *peer) error {
+		if _, err := p.c.JoinGroup(ctx, g.ID); err != nil {
 			return fmt.Errorf("join the group: %w", err)
 		}
 		return nil
+	}
+	if err := each(ctx, members-1, func(ctx context.Context, i int) error { return join(ctx, t.peers[i+1]) }); err != nil {
+		return err
+	}
+	return each(ctx, absent, func(ctx context.Context, i int) error {
+		p := &peer{run: t.run, index: i}
+		defer closeAll([]*peer{p})
+		if err := p.connect(ctx, away[i]); err != nil {
+			return err
+		}
+		return join(ctx, p)
 	})
 }
 

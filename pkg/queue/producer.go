@@ -91,6 +91,7 @@ type Producer struct {
 	cancelled chan struct{}  // holds one when a record was cancelled
 	sending   sync.WaitGroup // for senders
 	stopped   chan struct{}  // closed when nothing runs any more
+	lost      damper         // for run alone
 
 	// mu guards the following, and the fields of records and queues. It is
 	// never held while done is called.

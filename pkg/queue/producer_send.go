@@ -361,7 +361,9 @@ func (p *Producer) findLeaders() {
 	defer cancel()
 	found, err := lookUp(ctx, p.cfg.Brokers, slices.Collect(maps.Keys(topics))...)
 	if err != nil {
-		p.log.Warn("cannot find the partitions' leaders", "error", err)
+		if p.lost.pass() && p.ctx.Err() == nil {
+			p.log.Warn("cannot find the partitions' leaders: trying again", "error", err)
+		}
 		return
 	}
 	p.mu.Lock()

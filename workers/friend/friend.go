@@ -79,7 +79,7 @@ func begin(ctx context.Context, tx *workers.Tx, frames []*workers.Frame) (*batch
 	}
 	ids = slices.DeleteFunc(ids, func(id int64) bool { return !users[id] })
 	// The users' rows are the lock of their friendships, in id order.
-	err = workers.In(ctx, tx, "SELECT id FROM users WHERE id IN ({}) ORDER BY id FOR UPDATE", "?", nil, ids, workers.One,
+	err = workers.In(ctx, tx, "SELECT id FROM users FORCE INDEX (PRIMARY) WHERE id IN ({}) ORDER BY id FOR UPDATE", "?", nil, ids, workers.One,
 		func(scan func(...any) error) error { var id int64; return scan(&id) })
 	if err != nil {
 		return nil, fmt.Errorf("lock users: %w", err)

@@ -99,7 +99,7 @@ func begin(ctx context.Context, tx *workers.Tx, frames []*workers.Frame) (*batch
 
 // lock locks groups' conversation rows, by primary key.
 func (b *batch) lock(ctx context.Context, tx *workers.Tx, groups []int64) error {
-	err := workers.In(ctx, tx, "SELECT b, last_seq FROM conversations WHERE a = 0 AND b IN ({}) ORDER BY b FOR UPDATE", "?", nil, groups,
+	err := workers.In(ctx, tx, "SELECT b, last_seq FROM conversations FORCE INDEX (PRIMARY) WHERE a = 0 AND b IN ({}) ORDER BY b FOR UPDATE", "?", nil, groups,
 		workers.One, func(scan func(...any) error) error {
 			var id, seq int64
 			err := scan(&id, &seq)

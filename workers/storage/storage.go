@@ -34,9 +34,6 @@ type batch struct {
 	convs    map[protocol.Conversation]*conversation
 	cursors  map[seat]*cursor
 	pages    int // bytes of messages that were read for pages
-
-	// found has the last numbers of conversations that Open has locked.
-	found map[protocol.Conversation]int64
 }
 
 // conversation is a conversation's row, locked for the transaction.
@@ -53,10 +50,8 @@ type conversation struct {
 func (Handler) Handle(ctx context.Context, tx *workers.Tx, frames []*workers.Frame) ([]workers.Outcome, error) {
 	b := &batch{tx: tx, frames: frames, outcomes: make([]workers.Outcome, len(frames)),
 		convs: make(map[protocol.Conversation]*conversation, len(frames)), cursors: map[seat]*cursor{}}
-	if found, ok := tx.Found.(map[protocol.Conversation]int64); ok {
-		b.found = found
-	}
-	if err := b.lock(ctx); err != nil {
+	found, _ := tx.Found.(map[protocol.Conversation]int64)
+	if err := b.lock(ctx, found); err != nil {
 		return nil, err
 	}
 	if err := b.lockCursors(ctx); err != nil {
@@ -132,10 +127,11 @@ func locked(frames []*workers.Frame) (ids []protocol.Conversation) {
 // less a round trip matters, and the more a prepared statement saves.
 const openMost = 32
 
-const lockQuery = "SELECT a, b, last_seq FROM conversations WHERE (a, b) IN ({}) ORDER BY a, b FOR UPDATE"
+// By primary key: of few rows the optimizer would go through all, and lock
+// those of other lanes.
+const lockQuery = "SELECT a, b, last_seq FROM conversations FORCE INDEX (PRIMARY) WHERE (a, b) IN ({}) ORDER BY a, b FOR UPDATE"
 
-// Open implements workers.Opener: it locks the conversations that nobody else
-// holds.
+// Open implements workers.Opener: it locks the batch's conversations.
 func (Handler) Open(frames []*workers.Frame) *workers.Opening {
 	ids := locked(frames)
 	if len(ids) == 0 || len(ids) > openMost {
@@ -147,29 +143,30 @@ func (Handler) Open(frames []*workers.Frame) *workers.Opening {
 		args = convArgs(args, id)
 	}
 	return &workers.Opening{
-		Query: strings.Replace(lockQuery, "{}", strings.TrimSuffix(strings.Repeat("(?,?),", len(ids)), ","), 1) + " SKIP LOCKED",
+		Query: strings.Replace(lockQuery, "{}", strings.TrimSuffix(strings.Repeat("(?,?),", len(ids)), ","), 1),
 		Args:  args,
 		Row:   rowOf(func(id protocol.Conversation, seq int64) { found[id] = seq }),
 		Found: found,
 	}
 }
 
-// lock locks the conversations of the batch: those that Open did not, because
-// another transaction holds them, or because they are not there.
-func (b *batch) lock(ctx context.Context) error {
+// lock locks the batch's conversations, all at once and in order: frames of
+// several partitions may want the same one (5 goes by its user). found has those
+// that Open has locked; nil: it was not asked.
+func (b *batch) lock(ctx context.Context, found map[protocol.Conversation]int64) error {
 	ids := locked(b.frames)
-	rest := make([]protocol.Conversation, 0, len(ids))
 	for _, id := range ids {
-		seq, ok := b.found[id]
-		if !ok {
-			rest, seq = append(rest, id), -1
+		b.convs[id] = &conversation{id: id, lastSeq: -1}
+		if seq, ok := found[id]; ok {
+			b.convs[id].exists, b.convs[id].lastSeq = true, seq
 		}
-		b.convs[id] = &conversation{id: id, exists: ok, lastSeq: seq}
 	}
-	if err := b.lockRows(ctx, rest); err != nil {
-		return fmt.Errorf("lock conversations: %w", err)
+	if found == nil {
+		if err := b.lockRows(ctx, ids); err != nil {
+			return fmt.Errorf("lock conversations: %w", err)
+		}
 	}
-	return b.lockMissing(ctx, rest)
+	return b.lockMissing(ctx, ids)
 }
 
 // lockRows locks by primary key, in the order of ids.
