@@ -26,6 +26,10 @@ var (
 	keep    = flag.String("logs", "", "folder that keeps the logs of a run")
 	servers = newLinks()
 
+	// starting is held for writing while a cluster starts, which takes all of a
+	// small machine, and for reading while a fault is timed.
+	starting sync.RWMutex
+
 	resultsMu sync.Mutex // guards the following
 	results   []*result  // of all tests of the run, in order
 	catches   []*catch
@@ -69,7 +73,9 @@ func newStage(t *testing.T, name string, o clusterOptions, seed uint64) *stage {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	var err error
+	starting.Lock()
 	s.c, err = startCluster(ctx, servers, dir, o)
+	starting.Unlock()
 	t.Cleanup(func() {
 		if s.l != nil {
 			s.l.close()
@@ -173,6 +179,8 @@ func (s *stage) play(f *fault, rounds int, seed uint64) *result {
 
 // round strikes once.
 func (s *stage) round(f *fault, r *result, last bool) error {
+	starting.RLock()
+	defer starting.RUnlock()
 	ctx, cancel := context.WithTimeout(s.t.Context(), roundLimit)
 	defer cancel()
 	flying, err := s.l.busy(ctx, inFlight)

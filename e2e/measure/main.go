@@ -39,12 +39,14 @@ type options struct {
 	from     string
 	plots    string
 	grown    bool
+	floor    bool
 }
 
 func main() {
 	var o options
 	flag.StringVar(&o.against, "against", "", "a `commit` that is measured beside this tree")
 	flag.BoolVar(&o.grown, "grown", false, "measure this tree on a store of ten million messages, too")
+	flag.BoolVar(&o.floor, "floor", false, "print what sponge bench floor says of the same services, at the end")
 	flag.IntVar(&o.runs, "runs", 3, "runs of each case")
 	flag.StringVar(&o.cases, "cases", "", "cases, separated by commas: "+names(cases())+" (default all)")
 	flag.DurationVar(&o.duration, "duration", 10*time.Second, "how long is measured in a run")

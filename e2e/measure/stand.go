@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"time"
@@ -74,7 +75,24 @@ func (o *options) measure(ctx context.Context) (_ []record, err error) {
 			return s.records, err
 		}
 	}
-	return s.records, nil
+	if o.floor {
+		err = s.bareStages(ctx, s.clusters[0])
+	}
+	return s.records, err
+}
+
+// bareStages measures the same work without Sponge, and a cluster beside it.
+func (s *stand) bareStages(ctx context.Context, cl *cluster) error {
+	if err := s.turn(ctx, cl); err != nil {
+		return err
+	}
+	if err := cl.calm(ctx); err != nil {
+		return err
+	}
+	say("the floor, and %s", cl.build.label)
+	cmd := exec.CommandContext(ctx, s.client, "bench", "floor", "--addr", cl.edges[0].addr, "--duration", s.duration.String())
+	cmd.Env, cmd.Stdout, cmd.Stderr = cl.env, os.Stdout, os.Stderr
+	return cmd.Run()
 }
 
 // interleave runs a case: each build in turn, then all of them again.
