@@ -25,7 +25,7 @@ const (
 	groupCount   = 3
 	groupSize    = 10
 	groupSenders = 4
-	burstEvery   = 250 * time.Millisecond
+	burstEvery   = 500 * time.Millisecond
 	pairBurst    = 5 // messages of each of its users in one burst
 	groupBurst   = 4
 	roamingBurst = 3

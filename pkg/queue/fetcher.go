@@ -89,8 +89,7 @@ func (f *Fetcher) Forget(partition int) {
 
 // Run fetches until ctx ends. Brokers that fail are tried again for ever.
 func (f *Fetcher) Run(ctx context.Context, sink Sink) {
-	// Once, not for each request: what is derived from a context of kafka-go's
-	// costs a goroutine.
+	// Once: what is derived from a context of kafka-go's costs a goroutine.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var warned damper
@@ -231,7 +230,8 @@ func (f *Fetcher) awaitRoom(ctx context.Context) bool {
 }
 
 // request asks for what changed since the last request: partitions that moved
-// on, were full, or have room again. any is false when all are full.
+// on, were full, or have room again. any is false when all are full; then
+// nothing is asked, and the broker's session stays as it is.
 func (s *fetchSession) request(sink Sink) (req *fetchAPI.Request, any bool) {
 	topic := fetchAPI.RequestTopic{Topic: s.f.cfg.Topic}
 	var forgotten []int32
@@ -247,21 +247,27 @@ func (s *fetchSession) request(sink Sink) (req *fetchAPI.Request, any bool) {
 		if full {
 			wait = fetchWaitFull
 		}
-		if !ok || full {
-			if inSession {
-				forgotten = append(forgotten, int32(p))
-				delete(s.asked, p)
+		switch {
+		case ok && !full:
+			any = true
+			if !inSession || asked != next {
+				topic.Partitions = append(topic.Partitions, fetchAPI.RequestPartition{Partition: int32(p), CurrentLeaderEpoch: -1,
+					FetchOffset: next, LogStartOffset: -1, PartitionMaxBytes: fetchPartMaxBytes})
 			}
-			continue
-		}
-		any = true
-		if !inSession || asked != next {
-			topic.Partitions = append(topic.Partitions, fetchAPI.RequestPartition{Partition: int32(p), CurrentLeaderEpoch: -1,
-				FetchOffset: next, LogStartOffset: -1, PartitionMaxBytes: fetchPartMaxBytes})
-			s.asked[p] = next
+		case inSession:
+			forgotten = append(forgotten, int32(p))
 		}
 	}
 	s.f.mu.Unlock()
+	if !any {
+		return nil, false
+	}
+	for _, p := range topic.Partitions {
+		s.asked[int(p.Partition)] = p.FetchOffset
+	}
+	for _, p := range forgotten {
+		delete(s.asked, int(p))
+	}
 	req = &fetchAPI.Request{ReplicaID: -1, MaxWaitTime: int32(wait / time.Millisecond), MinBytes: 1,
 		MaxBytes: fetchMaxBytes, SessionID: s.id, SessionEpoch: s.epoch}
 	if len(topic.Partitions) > 0 {
@@ -270,7 +276,7 @@ func (s *fetchSession) request(sink Sink) (req *fetchAPI.Request, any bool) {
 	if len(forgotten) > 0 && s.epoch > 0 {
 		req.ForgottenTopics = []fetchAPI.RequestForgottenTopic{{Topic: s.f.cfg.Topic, Partitions: forgotten}}
 	}
-	return req, any
+	return req, true
 }
 
 func (s *fetchSession) take(p *fetchAPI.ResponsePartition, sink Sink) error {

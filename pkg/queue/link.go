@@ -21,8 +21,8 @@ const (
 	// linkIdle is how long a link is used again: brokers end silent ones after
 	// ten minutes.
 	linkIdle = 5 * time.Minute
-	// lookUpTime bounds the question who leads.
-	lookUpTime = 5 * time.Second
+	// lookUpTime bounds the question who leads, to one broker.
+	lookUpTime = 2 * time.Second
 )
 
 // errNotSent means that a link could not even send a request.
@@ -40,23 +40,24 @@ type link struct {
 }
 
 // do sends a request to a broker and returns its answer. within bounds all of
-// it but the dial. ctx must be the same each time; its end ends a request that
+// it. ctx must be the same each time; its end ends a request that
 // is under way. After an error nothing is left of the connection, and the error
 // is errNotSent where the broker has certainly not got the request.
 func (l *link) do(ctx context.Context, addr string, within time.Duration, req protocol.Message) (protocol.Message, error) {
 	if l.conn != nil && (l.addr != addr || time.Since(l.used) > linkIdle) {
 		l.close()
 	}
+	l.used = time.Now()
+	end := l.used.Add(within)
 	if l.conn == nil {
-		conn, err := dial(ctx, addr)
+		conn, err := dial(ctx, addr, end)
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", errNotSent, err)
 		}
 		l.addr, l.conn = addr, conn
 		l.stop = context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	}
-	l.used = time.Now()
-	if err := l.conn.SetDeadline(l.used.Add(within)); err != nil || ctx.Err() != nil {
+	if err := l.conn.SetDeadline(end); err != nil || ctx.Err() != nil {
 		l.close()
 		return nil, fmt.Errorf("%w: %w", errNotSent, errors.Join(err, ctx.Err()))
 	}
@@ -77,9 +78,12 @@ func (l *link) close() {
 	}
 }
 
-// dial connects and agrees on the versions of requests.
-func dial(ctx context.Context, addr string) (*protocol.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, dialTime)
+// dial connects and agrees on the versions of requests, for dialTime and until
+// end at most.
+func dial(ctx context.Context, addr string, end time.Time) (*protocol.Conn, error) {
+	ctx, cancel := context.WithDeadline(ctx, end)
+	defer cancel()
+	ctx, cancel = context.WithTimeout(ctx, dialTime)
 	defer cancel()
 	nc, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
 	if err != nil {
@@ -118,12 +122,10 @@ type directory struct {
 	errs   map[string]error                        // of those that do not
 }
 
-// lookUp asks one of the brokers that answer who leads the partitions of
-// topics.
+// lookUp asks the first of the brokers that answers who leads the partitions of
+// topics. It begins with any of them.
 func lookUp(ctx context.Context, brokers []string, topics ...string) (*directory, error) {
-	ctx, cancel := context.WithTimeout(ctx, lookUpTime)
-	defer cancel()
-	var failed error
+	failed := errors.New("queue: no broker tells who leads")
 	for _, i := range rand.Perm(len(brokers)) {
 		var l link
 		res, err := l.do(ctx, brokers[i], lookUpTime, &metadata.Request{TopicNames: topics})

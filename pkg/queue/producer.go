@@ -29,8 +29,8 @@ var (
 // Header is a record header.
 type Header = kafka.Header
 
-// Record is a record to be produced. Its contents must not change, ever: a
-// request that was given up may still be reading them.
+// Record is a record to be produced. Its contents must not change before it is
+// done.
 type Record struct {
 	Key, Value []byte
 	Headers    []Header
@@ -91,7 +91,7 @@ type Producer struct {
 	cancelled chan struct{}  // holds one when a record was cancelled
 	sending   sync.WaitGroup // for senders
 	stopped   chan struct{}  // closed when nothing runs any more
-	lost      damper         // for run alone
+	lost      damper         // for findLeaders alone
 
 	// mu guards the following, and the fields of records and queues. It is
 	// never held while done is called.
@@ -182,7 +182,8 @@ func (p *Producer) Partitions(ctx context.Context, topic string) (int, error) {
 // Enqueue puts a record behind the others of its partition and returns at
 // once. done is called exactly once unless Enqueue fails, from a goroutine of
 // the producer's, with nil when Kafka has the record, or an error that is
-// ErrNotSent or ErrUnknown. It must not block.
+// ErrNotSent or ErrUnknown. It must not block, and may run beside that of
+// another record.
 //
 // The topic must be known from Partitions. Enqueue fails with ErrFull where
 // the producer holds MaxBytes, and with ErrClosed after Close.

@@ -51,11 +51,15 @@ func isMoved(err error) bool {
 	return false
 }
 
-// neverArrived reports whether err proves that nothing was appended.
+// neverArrived reports whether err proves that nothing was appended. A leader
+// that has appended, and waits for its followers, may still answer that it is
+// none any more, or has lost its disk: only what is said before an append counts.
 func neverArrived(err error) bool {
-	var code kafka.Error
-	if errors.As(err, &code) {
-		return code != kafka.RequestTimedOut && code != kafka.NotEnoughReplicasAfterAppend && code != kafka.NetworkException && code != kafka.Unknown
+	for _, e := range []kafka.Error{kafka.NotEnoughReplicas, kafka.TopicAuthorizationFailed, kafka.ClusterAuthorizationFailed,
+		kafka.UnsupportedVersion, kafka.InvalidTopic, kafka.InvalidRequiredAcks} {
+		if errors.Is(err, e) {
+			return true
+		}
 	}
 	return errors.Is(err, errNotSent)
 }

@@ -38,7 +38,7 @@ func newProducer(t *testing.T, c *kfake.Cluster, change func(*queue.ProducerConf
 	t.Cleanup(func() { p.Close(t.Context()) })
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	for { // the transport learns the brokers by itself
+	for { // the brokers may not answer yet
 		if _, err := p.Partitions(ctx, "t"); err == nil {
 			return p
 		} else if ctx.Err() != nil {

@@ -2,11 +2,11 @@ package queue
 
 import (
 	"bytes"
-	"context"
 	"io"
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -30,6 +30,7 @@ type share struct {
 
 // answer is what became of a request.
 type answer struct {
+	by     int // the broker
 	shares []share
 	res    *produceAPI.Response // nil: err
 	err    error
@@ -45,11 +46,16 @@ type sender struct {
 	link link
 }
 
-// run looks for leaders that were lost, and ends records that were cancelled,
-// until the producer is closed.
+// run ends records that were cancelled, and has leaders looked for, until the
+// producer is closed.
 func (p *Producer) run() {
-	refresh := time.NewTicker(leaderEvery)
-	defer refresh.Stop()
+	var finding sync.WaitGroup
+	finding.Go(func() {
+		for p.ctx.Err() == nil {
+			p.findLeaders()
+			sleep(p.ctx, leaderEvery)
+		}
+	})
 	for p.ctx.Err() == nil {
 		select {
 		case <-p.ctx.Done():
@@ -58,10 +64,9 @@ func (p *Producer) run() {
 			gone := p.sweep()
 			p.mu.Unlock()
 			p.finishCancelled(gone)
-		case <-refresh.C:
-			p.findLeaders()
 		}
 	}
+	finding.Wait()
 	p.mu.Lock()
 	p.ended = true
 	p.mu.Unlock()
@@ -119,7 +124,7 @@ func (p *Producer) take(s *sender) (shares []share, addr string, wait time.Durat
 			size += n
 		}
 	}
-	// Whoever had no room this time is first the next time.
+	// Nobody is always the last, who gets what room is left.
 	if n := len(p.active); n > 1 {
 		first := p.active[0]
 		copy(p.active, p.active[1:])
@@ -196,7 +201,9 @@ func (q *partitionQueue) take() (records []*Record, size int64) {
 // answer cannot hold its partitions for ever.
 func (s *sender) send(addr string, shares []share) answer {
 	within := s.p.cfg.Timeout
-	req := &produceAPI.Request{Acks: -1, Timeout: int32(within / time.Millisecond)}
+	// The broker's own patience ends first: its answer still tells which partitions
+	// have the records.
+	req := &produceAPI.Request{Acks: -1, Timeout: int32((within - within/5) / time.Millisecond)}
 	for _, s := range shares {
 		part := produceAPI.RequestPartition{
 			Partition: int32(s.queue.id),
@@ -215,17 +222,16 @@ func (s *sender) send(addr string, shares []share) answer {
 		req.Topics[topic].Partitions = append(req.Topics[topic].Partitions, part)
 	}
 	begin := time.Now()
-	a := answer{shares: shares}
+	a := answer{by: s.id, shares: shares}
 	res, err := s.link.do(s.p.ctx, addr, within, req)
 	if a.took, a.err = time.Since(begin), err; err == nil {
-		a.res, a.err = res.(*produceAPI.Response), nil
+		a.res = res.(*produceAPI.Response)
 	}
 	return a
 }
 
 // settle takes an answer apart: what succeeded or never will is done, the rest
-// waits at the head of its queue. For each queue, one goroutine at a time calls
-// it.
+// waits at the head of its queue.
 func (p *Producer) settle(a answer) {
 	p.metrics.observe(a)
 	failed := 0
@@ -237,14 +243,14 @@ func (p *Producer) settle(a answer) {
 		if err != nil {
 			failed++
 		}
-		p.settleShare(s, err)
+		p.settleShare(a.by, s, err)
 	}
 	if failed > 0 {
 		p.metrics.failures.Add(float64(failed))
 	}
 }
 
-func (p *Producer) settleShare(s share, err error) {
+func (p *Producer) settleShare(by int, s share, err error) {
 	q := s.queue
 	refused := isRefusal(err)
 	unclear := err != nil && !refused && !neverArrived(err)
@@ -264,7 +270,9 @@ func (p *Producer) settleShare(s share, err error) {
 		q.failures, q.retryAt = 0, time.Time{}
 		q.single = max(0, q.single-1)
 		q.drop(1)
-		err = ErrRejected
+		if err = ErrRejected; s.records[0].maybe {
+			err = ErrUnknown
+		}
 	default:
 		for _, r := range s.records {
 			r.maybe = r.maybe || unclear
@@ -279,7 +287,7 @@ func (p *Producer) settleShare(s share, err error) {
 		}
 		q.failures++
 		q.retryAt = time.Now().Add(retryWait(q.failures))
-		if isMoved(err) {
+		if isMoved(err) && q.leader == by { // else it is known already who follows
 			q.leader = -1
 		}
 	}
@@ -288,7 +296,7 @@ func (p *Producer) settleShare(s share, err error) {
 	p.mu.Unlock()
 
 	switch {
-	case err == ErrRejected:
+	case refused && len(done) == 1:
 		p.log.Error("a record was refused", "topic", q.topic, "partition", q.id, "bytes", done[0].size, "error", err)
 	case failures == 1 || failures > 0 && failures%30 == 0:
 		p.log.Warn("produce failed, trying again", "topic", q.topic, "partition", q.id, "attempt", failures, "error", err)
@@ -320,13 +328,14 @@ func (p *Producer) finish(r *Record, err error) {
 		p.bytes -= r.size
 	}
 	r.state = stateDone
-	p.held--
-	if p.held == 0 && p.idle != nil {
-		defer close(p.idle)
-		p.idle = nil
-	}
 	p.mu.Unlock()
 	r.done(r, err)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.held--; p.held == 0 && p.idle != nil {
+		close(p.idle)
+		p.idle = nil
+	}
 }
 
 // abandon ends every record that is left when the producer stops.
@@ -357,9 +366,7 @@ func (p *Producer) findLeaders() {
 	if len(topics) == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(p.ctx, 500*time.Millisecond)
-	defer cancel()
-	found, err := lookUp(ctx, p.cfg.Brokers, slices.Collect(maps.Keys(topics))...)
+	found, err := lookUp(p.ctx, p.cfg.Brokers, slices.Collect(maps.Keys(topics))...)
 	if err != nil {
 		if p.lost.pass() && p.ctx.Err() == nil {
 			p.log.Warn("cannot find the partitions' leaders: trying again", "error", err)
