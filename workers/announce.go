@@ -3,6 +3,7 @@ package workers
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -225,9 +226,9 @@ func lingering(ctx context.Context, d time.Duration) (context.Context, context.C
 	}
 }
 
-// announce tells the edges what a job gave. Where everybody whom it concerns
-// was met before, results go to where they were then, in the round trip that
-// asks where they are: only who is elsewhere by now costs another.
+// announce tells the edges what a job gave. Results go to where people were when
+// they were last met, in the round trip that asks where they are: only who is
+// elsewhere by now costs another.
 func (a *announcer) announce(ctx context.Context, j *job) error {
 	members, err := a.members(ctx, j)
 	if err != nil {
@@ -236,8 +237,7 @@ func (a *announcer) announce(ctx context.Context, j *job) error {
 	users, asked := concerned(j, members)
 	out := &a.out
 	out.reset()
-	guessed := a.met.all(users) && !asked
-	if guessed {
+	if !asked {
 		out.add(j, members, &whereabouts{places: a.met})
 	}
 	places, err := a.send(ctx, users)
@@ -245,7 +245,7 @@ func (a *announcer) announce(ctx context.Context, j *job) error {
 		return err
 	}
 	out.reset()
-	if guessed {
+	if !asked {
 		out.pushes(j, members, &whereabouts{places: elsewhere(a.met, places)})
 	} else {
 		back, err := a.expectedBack(ctx, j, places)
@@ -267,9 +267,13 @@ func (a *announcer) send(ctx context.Context, users []int64) (map[int64][]presen
 	pipe := a.redis.Pipeline()
 	sent := a.out.send(ctx, pipe)
 	found := a.presence.Ask(ctx, pipe, users)
-	_, _ = pipe.Exec(ctx) // each command tells its own error
+	_, failed := pipe.Exec(ctx)
 	if err := sent(); err != nil {
 		return nil, fmt.Errorf("add to channel: %w", err)
+	}
+	// What no command has been told of: there was no connection to send them by.
+	if failed != nil && !errors.Is(failed, redis.Nil) {
+		return nil, fmt.Errorf("ask Redis: %w", failed)
 	}
 	places, err := found(ctx)
 	if err != nil {

@@ -8,24 +8,36 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+
+	"github.com/go-sql-driver/mysql"
 )
 
 // begin begins a transaction by first, which says START TRANSACTION and may ask
-// for something in the same round trip. It does so on a new session where there
+// for something in the same round trip. It does so on a fresh session where there
 // is none, or where the old one has ended since: MySQL ends one that is silent
-// for idleWait, which a batch of passwords can take to prepare.
-func (l *lane) begin(ctx context.Context, first func(context.Context, *session) error) error {
+// for idleWait, which a batch of passwords can take to prepare. A statement that
+// MySQL refuses is not repeated here.
+func (l *lane) begin(ctx context.Context, first func(ctx context.Context, s *session, fresh bool) error) error {
 	for fresh := l.session == nil; ; fresh = true {
 		if l.session == nil {
-			s, err := openSession(ctx, l.db)
+			// A connection is made by what waits for a context.
+			opening, cancel := context.WithTimeout(context.WithoutCancel(ctx), txTime)
+			s, err := openSession(opening, l.db)
+			cancel()
 			if err != nil {
 				return err
 			}
 			l.session = s
 		}
-		err := first(ctx, l.session)
+		err := first(ctx, l.session, fresh)
 		if err == nil {
 			return nil
+		}
+		var refused *mysql.MySQLError
+		if errors.As(err, &refused) {
+			if _, ended := l.session.conn.ExecContext(ctx, "ROLLBACK"); ended == nil {
+				return err
+			}
 		}
 		if l.endSession(); fresh {
 			return err
@@ -37,16 +49,17 @@ const startTransaction = "START TRANSACTION"
 
 // transact runs work, which ends it, in a transaction on the lane's session.
 // Whatever fails leaves none open.
-func (l *lane) transact(ctx context.Context, first func(context.Context, *session) error, work func(context.Context, *Tx) error) error {
+func (l *lane) transact(ctx context.Context, first func(ctx context.Context, s *session, fresh bool) error, work func(context.Context, *Tx) error) (err error) {
 	ctx = bounded{context.WithoutCancel(ctx), time.Now().Add(txTime)}
+	defer func() {
+		if late := ctx.Err(); late != nil && err != nil {
+			err = errors.Join(late, err) // the driver only says that its connection is bad
+		}
+	}()
 	if err := l.begin(ctx, first); err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
-	err := work(ctx, &Tx{s: l.session, Careful: l.careful > 0})
-	if err != nil {
-		if late := ctx.Err(); late != nil {
-			err = errors.Join(late, err) // the driver only says that its connection is bad
-		}
+	if err = work(ctx, &Tx{s: l.session, Careful: l.careful > 0}); err != nil {
 		if _, rb := l.session.conn.ExecContext(ctx, "ROLLBACK"); rb != nil {
 			l.endSession()
 		}
@@ -71,8 +84,10 @@ func (l *lane) apply(ctx context.Context, frames []*Frame, handle handleFunc, de
 	started := time.Now()
 	var rows map[int]appliedRow
 	var open *Opening
-	err := l.transact(ctx, func(ctx context.Context, s *session) (err error) {
-		open = l.open(frames, dead)
+	err := l.transact(ctx, func(ctx context.Context, s *session, fresh bool) (err error) {
+		if open = nil; !fresh { // what the old session held, it may still hold
+			open = l.open(frames, dead)
+		}
 		rows, err = l.lock(ctx, s, frames, open)
 		return err
 	}, func(ctx context.Context, tx *Tx) error {
@@ -98,12 +113,14 @@ func (l *lane) apply(ctx context.Context, frames []*Frame, handle handleFunc, de
 		return nil
 	})
 	if err != nil {
+		l.doubt(frames)
 		return err
 	}
 	if l.careful > 0 {
 		l.careful--
 	}
 	if len(locked) > 0 {
+		l.doubt(locked)
 		l.giveBack(locked)
 	}
 	if len(applied) > 0 && l.recallUnheard(ctx, applied) != nil {
@@ -126,9 +143,17 @@ func (l *lane) apply(ctx context.Context, frames []*Frame, handle handleFunc, de
 	return nil
 }
 
-// open is what the handler wants to read first. Right after a takeover, when the
-// owner before may still hold some of the partitions, perhaps frozen, nothing is
-// read before it is known which are ours: the rest must not wait for it.
+// doubt notes that another may hold the frames' partitions.
+func (l *lane) doubt(frames []*Frame) {
+	for _, f := range frames {
+		l.in.parts[f.Partition].ours = false
+	}
+}
+
+// open is what the handler wants to read first. Right after a takeover or a
+// failure, when the owner before or a session that we have lost may still hold
+// some of the partitions, nothing is read before it is known which are ours: the
+// rest must not wait for those.
 func (l *lane) open(frames []*Frame, dead *Frame) *Opening {
 	o, ok := l.handler.(Opener)
 	if !ok || dead != nil {

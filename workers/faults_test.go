@@ -45,6 +45,16 @@ func (h faulty) Handle(ctx context.Context, tx *workers.Tx, frames []*workers.Fr
 	return out, err
 }
 
+// Open implements workers.Opener where the handler does.
+func (h faulty) Open(frames []*workers.Frame) *workers.Opening { return openOf(h.Handler, frames) }
+
+func openOf(h workers.Handler, frames []*workers.Frame) *workers.Opening {
+	if o, ok := h.(workers.Opener); ok {
+		return o.Open(frames)
+	}
+	return nil
+}
+
 // storageWith is the storage group alone, wrapped.
 func storageWith(h faulty) map[protocol.Topic]workers.Factory {
 	return map[protocol.Topic]workers.Factory{protocol.TopicStorage: func(r workers.Resources) (workers.Handler, error) {
@@ -264,12 +274,20 @@ func TestLockedPartitionDelaysOnlyItself(t *testing.T) {
 	sp.Run(t, sp.Config(t), storageWith(faulty{}), nil)
 	e := sp.NewEdge(t, "e1")
 	one := e.Login(1, 1)
+	for other := 2; other <= 9; other++ { // all partitions are known to be the worker's
+		if reply := e.Ask(one, chatFrame(other, "first")); code(reply) != 0 {
+			t.Fatal(reply)
+		}
+	}
 	held := protocol.Partition([]byte("u:1:2"), workertest.Partitions)
 	tx, err := sp.DB.Begin()
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := tx.Exec("SELECT next_offset FROM applied WHERE topic = 'storage' AND `partition` = ? FOR UPDATE", held); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec("SELECT last_seq FROM conversations WHERE a = 1 AND b = 2 FOR UPDATE"); err != nil {
 		t.Fatal(err)
 	}
 	waits := e.Publish(one, chatFrame(2, "waits"), nil)

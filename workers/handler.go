@@ -124,7 +124,7 @@ type Handler interface {
 // transaction: it then goes in the round trip that begins it.
 type Opener interface {
 	// Open returns the read, or nil where it has none, or one that is worth a
-	// round trip of its own. It is asked once for each transaction, and where
+	// round trip of its own. It is asked for each transaction, and where
 	// another owner of some partitions comes in at that moment, it was told of
 	// frames that Handle is not.
 	Open(frames []*Frame) *Opening

@@ -259,7 +259,7 @@ func (l *lane) tryRecall(ctx context.Context, frames []*Frame) error {
 		}
 	}
 	var outcomes []Outcome
-	err := l.transact(ctx, func(ctx context.Context, s *session) error {
+	err := l.transact(ctx, func(ctx context.Context, s *session, _ bool) error {
 		_, err := s.conn.ExecContext(ctx, startTransaction)
 		return err
 	}, func(ctx context.Context, tx *Tx) (err error) {

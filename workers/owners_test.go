@@ -39,6 +39,9 @@ func (w watched) Prepare(ctx context.Context, frames []*workers.Frame) error {
 	return w.Handler.Prepare(ctx, frames)
 }
 
+// Open implements workers.Opener where the handler does.
+func (w watched) Open(frames []*workers.Frame) *workers.Opening { return openOf(w.Handler, frames) }
+
 func lockRow(tx *sql.Tx, held int) error {
 	_, err := tx.Exec("SELECT next_offset FROM applied WHERE topic = 'storage' AND `partition` = ? FOR UPDATE", held)
 	return err

@@ -35,7 +35,7 @@ type partition struct {
 	lastHash [16]byte  // of record next-1
 	retryAt  time.Time // not before then: its row is held by another
 	dead     int       // frames in a row that no handler could take
-	ours     bool      // a batch of ours was applied since the takeover
+	ours     bool      // our last batch was applied: nobody else holds its row
 	stopped  atomic.Bool
 }
 

@@ -41,7 +41,7 @@ const (
 )
 
 // bounded is a context that nothing can wait for: no statement begins behind
-// its end, and one that has begun is bounded by statementTime. A context that
+// its end, and statementTime bounds the silence of one that has begun. A context that
 // can be waited for costs two goroutines' turns for each statement, in
 // database/sql and in the driver.
 type bounded struct {
@@ -49,9 +49,10 @@ type bounded struct {
 	until time.Time
 }
 
-// statementTime bounds the wait for MySQL's answer, and for it to take a
-// statement.
-const statementTime = 10 * time.Second
+// statementTime bounds the wait for each part of MySQL's answer, and for it to
+// take a statement. Below txTime a batch that is too large would never be known
+// as such.
+const statementTime = txTime
 
 // Deadline implements context.Context.
 func (b bounded) Deadline() (time.Time, bool) { return b.until, true }

@@ -59,16 +59,6 @@ type acquaintances map[int64][]presence.Place
 // maxMet bounds whom an announcer remembers; beyond it begins anew.
 const maxMet = 1 << 16
 
-// all reports whether all of them were met.
-func (m acquaintances) all(users []int64) bool {
-	for _, u := range users {
-		if _, ok := m[u]; !ok {
-			return false
-		}
-	}
-	return true
-}
-
 func (m acquaintances) note(places map[int64][]presence.Place) {
 	if len(m)+len(places) > maxMet {
 		clear(m)

@@ -1,7 +1,6 @@
 package workers
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -110,7 +109,7 @@ func OpenDB(dsn string) (*sql.DB, error) {
 	cfg.InterpolateParams, cfg.MultiStatements = true, true
 	cfg.CheckConnLiveness = true
 	cfg.Timeout = 5 * time.Second
-	cfg.ReadTimeout, cfg.WriteTimeout = cmp.Or(cfg.ReadTimeout, statementTime), cmp.Or(cfg.WriteTimeout, statementTime)
+	cfg.ReadTimeout, cfg.WriteTimeout = max(cfg.ReadTimeout, statementTime), max(cfg.WriteTimeout, statementTime)
 	cfg.Logger = &mysql.NopLogger{} // every error comes back to the caller, who logs it
 	connector, err := mysql.NewConnector(cfg)
 	if err != nil {

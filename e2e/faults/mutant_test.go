@@ -180,7 +180,7 @@ func mutants() []mutant {
 // of them must be Go.
 func TestMutantsFitTheSources(t *testing.T) {
 	t.Parallel()
-	all := append(mutants(), mutant{name: "clock", edits: clockEdits()})
+	all := append(mutants(), mutant{name: "clock", edits: clockEdits()}, mutant{name: "panics", edits: panicEdits()})
 	seen := map[string]bool{}
 	for _, m := range all {
 		if seen[m.name] {

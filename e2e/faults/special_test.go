@@ -144,9 +144,6 @@ func deadlock() *fault {
 		}}
 }
 
-// poison is what the handler of a special build panics at.
-const poison = "PANIC HERE"
-
 // panics has a handler panic on one frame of a batch. Its neighbours go on.
 func panics() *fault {
 	swap := func(ctx context.Context, s *stage, binary string) error {
@@ -165,27 +162,7 @@ func panics() *fault {
 	return &fault{name: "a handler panics on one frame", bar: backBar, doubles: true,
 		prepare: func(ctx context.Context, s *stage) error {
 			before = s.c.worker["storage"][0].binary
-			binary, err := buildOverlay(ctx, s.t.TempDir(), "panics", []edit{{
-				file: "workers/storage/storage.go",
-				old:  "// lock locks the conversations that",
-				new: `func (b *batch) panicAtPoison() {
-	for _, f := range b.frames {
-		if strings.Contains(string(f.Bytes), "` + poison + `") {
-			panic("poison")
-		}
-	}
-}
-
-// lock locks the conversations that`,
-			}, {
-				file: "workers/storage/storage.go",
-				old:  "func (b *batch) lock(ctx context.Context) error {\n",
-				new:  "func (b *batch) lock(ctx context.Context) error {\n\tb.panicAtPoison()\n",
-			}, {
-				file: "workers/storage/storage.go",
-				old:  "\t\"slices\"\n",
-				new:  "\t\"slices\"\n\t\"strings\"\n",
-			}})
+			binary, err := buildOverlay(ctx, s.t.TempDir(), "panics", panicEdits())
 			if err != nil {
 				return err
 			}

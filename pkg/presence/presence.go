@@ -108,13 +108,15 @@ func (r *Reader) Places(ctx context.Context, users []int64) ([][]Place, error) {
 	pipe := r.redis.Pipeline()
 	found := r.Ask(ctx, pipe, users)
 	if len(users) > 0 {
-		_, _ = pipe.Exec(ctx) // each command tells its own error
+		if _, err := pipe.Exec(ctx); err != nil {
+			return nil, err
+		}
 	}
 	return found(ctx)
 }
 
 // Ask has a pipeline, which the caller executes, look users up. What it returns
-// is Places's answer then.
+// is Places's answer then, if the pipeline was executed without an error.
 func (r *Reader) Ask(ctx context.Context, pipe redis.Pipeliner, users []int64) func(ctx context.Context) ([][]Place, error) {
 	cmds := make([]*redis.StringSliceCmd, len(users))
 	for i, u := range users {
