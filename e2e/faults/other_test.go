@@ -56,28 +56,36 @@ func TestDiskFull(t *testing.T) {
 	s.report(t, s.play(full, *rounds, seed))
 }
 
+// dying is for how long a server still answers that has found that it must end:
+// it writes down why.
+const dying = 2 * time.Second
+
 // supervised has MySQL started again if it has ended by itself, as whoever runs
-// it does, and tells when it answered.
+// it does, and tells since when it answers.
 func (c *cluster) supervised(ctx context.Context) (since time.Time, died bool, err error) {
-	for {
+	for since.IsZero() || time.Since(since) < dying {
 		select {
 		case <-c.mysql.Done():
 			if died {
 				return time.Time{}, true, c.mysql.Err()
 			}
-			died = true
+			died, since = true, time.Time{}
 			if err := c.startMySQL(ctx); err != nil {
 				return time.Time{}, true, err
 			}
 		default:
 		}
-		if err := c.db.PingContext(ctx); err == nil {
-			return time.Now(), died, nil
-		} else if ctx.Err() != nil {
-			return time.Time{}, died, err
+		switch err := c.db.PingContext(ctx); {
+		case ctx.Err() != nil:
+			return time.Time{}, died, errors.Join(ctx.Err(), err)
+		case err != nil:
+			since = time.Time{}
+		case since.IsZero():
+			since = time.Now()
 		}
 		pause(ctx, 20*time.Millisecond)
 	}
+	return since, died, nil
 }
 
 // fill writes until there is no room left.

@@ -234,7 +234,11 @@ func (h *history) received(w *wire, f *wireFrame, now time.Time) {
 			h.arrived(w, &f.Messages[i], "")
 		}
 	}
-	if f.Type < protocol.Unreadable || f.ID == "" {
+	if f.Type < protocol.Unreadable {
+		return
+	}
+	if f.ID == "" { // a confirmation's, for one
+		w.answered = now
 		return
 	}
 	q, asked := w.pending[f.ID]
