@@ -187,10 +187,10 @@ func (l *lane) lock(ctx context.Context, s *session, frames []*Frame, open *Open
 	// By primary key; the rows exist since the takeover. For half of a topic's
 	// partitions the optimizer would go through all of them, and another
 	// worker would find its rows locked for a moment.
-	text := startTransaction + "; SELECT `partition`, next_offset, announced FROM applied FORCE INDEX (PRIMARY)" +
-		" WHERE topic = ? AND `partition` IN (" + repeat("?", len(args)-1) + ") ORDER BY `partition` FOR UPDATE SKIP LOCKED"
+	text := startTransaction + "; " + statement{"SELECT `partition`, next_offset, announced FROM applied FORCE INDEX (PRIMARY)" +
+		" WHERE topic = ? AND `partition` IN ({}) ORDER BY `partition` FOR UPDATE SKIP LOCKED", "?", len(args) - 1}.text()
 	if open != nil {
-		text += "; " + open.Query
+		text += "; " + statement{open.Query, open.Item, open.N}.text()
 		args = append(args, open.Args...)
 	}
 	rows, err := s.conn.QueryContext(ctx, text, args...)

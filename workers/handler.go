@@ -130,11 +130,13 @@ type Opener interface {
 	Open(frames []*Frame) *Opening
 }
 
-// Opening is a query at the begin of a transaction.
+// Opening is a query at the begin of a transaction. {} in the query becomes N
+// item placeholders, as for In.
 type Opening struct {
-	Query string
-	Args  []any
-	Row   func(scan func(...any) error) error // called for each row
+	Query, Item string
+	N           int
+	Args        []any
+	Row         func(scan func(...any) error) error // called for each row
 
 	// Found is what Row has gathered; Handle has it as Tx.Found.
 	Found any

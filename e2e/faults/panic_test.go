@@ -15,5 +15,9 @@ func panicEdits() []edit {
 	}
 	ids := locked(b.frames)
 `,
+	}, {
+		file: "workers/storage/storage.go",
+		old:  "\t\"slices\"\n",
+		new:  "\t\"slices\"\n\t\"strings\"\n",
 	}}
 }

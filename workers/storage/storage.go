@@ -9,7 +9,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	"sponge/pkg/envelope"
 	"sponge/pkg/protocol"
@@ -143,7 +142,7 @@ func (Handler) Open(frames []*workers.Frame) *workers.Opening {
 		args = convArgs(args, id)
 	}
 	return &workers.Opening{
-		Query: strings.Replace(lockQuery, "{}", strings.TrimSuffix(strings.Repeat("(?,?),", len(ids)), ","), 1),
+		Query: lockQuery, Item: "(?,?)", N: len(ids),
 		Args:  args,
 		Row:   rowOf(func(id protocol.Conversation, seq int64) { found[id] = seq }),
 		Found: found,
