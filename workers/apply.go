@@ -6,10 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
+
+	"sponge/pkg/journal"
 )
 
 // begin begins a transaction by first, which says START TRANSACTION and may ask
@@ -285,25 +286,21 @@ func (l *lane) commit(ctx context.Context, tx *Tx, frames []*Frame, outcomes []O
 			hash := recordHash(&m)
 			return append(a, l.topic.Group(), p.part, p.last.Offset+1, j.saved[p.part], hash[:])
 		})
-	row := journalRow{Topic: l.topic.Group(), Rules: Rules, Ranges: make([]byte, 0, 16*len(parts))}
+	row := journal.Row{Topic: l.topic.Group(), Rules: Rules, Ranges: make([]byte, 0, 16*len(parts))}
 	for _, p := range parts {
-		row.Ranges = appendTriple(row.Ranges, p.part, p.first, strconv.AppendInt(nil, p.last.Offset, 10))
+		row.AddRange(journal.Range{Partition: p.part, First: p.first, Last: p.last.Offset})
 	}
-	row.Ranges = append(row.Ranges, ']')
 	for i, f := range frames {
 		input := outcomes[i].JournalInput
 		if input == nil && f.Envelope.Proof != nil && f.User == 0 {
-			input = []byte(`{"proof":"refused"}`)
+			input = []byte(journal.Refused)
 		}
 		if input != nil {
-			row.Inputs = appendTriple(row.Inputs, f.Partition, f.Offset, input)
+			row.AddInput(journal.Place{Partition: f.Partition, Offset: f.Offset}, input)
 		}
 	}
-	if row.Inputs != nil {
-		row.Inputs = append(row.Inputs, ']')
-	}
 	if dead != nil {
-		row.Dead = fmt.Appendf(nil, "[[%d,%d]]", dead.Partition, dead.Offset)
+		row.AddDead(journal.Place{Partition: dead.Partition, Offset: dead.Offset})
 	}
 	var err error
 	row.Number, err = tx.commit(ctx, "INSERT INTO journal (topic, rules, ranges, inputs, dead) VALUES (?,?,?,?,?)",
@@ -315,30 +312,6 @@ func (l *lane) commit(ctx context.Context, tx *Tx, frames []*Frame, outcomes []O
 		return nil, fmt.Errorf("encode journal row: %w", err)
 	}
 	return j, nil
-}
-
-// journalRow is a row of journal as sponge.journal carries it.
-type journalRow struct {
-	Number int64           `json:"number"`
-	Topic  string          `json:"topic"`
-	Rules  int             `json:"rules"`
-	Ranges json.RawMessage `json:"ranges"`
-	Inputs json.RawMessage `json:"inputs,omitempty"`
-	Dead   json.RawMessage `json:"dead,omitempty"`
-}
-
-// appendTriple appends [part,offset,value] to a list that lacks its closing
-// bracket.
-func appendTriple(dst []byte, part int, offset int64, value []byte) []byte {
-	if len(dst) == 0 {
-		dst = append(dst, '[')
-	} else {
-		dst = append(dst, ',')
-	}
-	dst = strconv.AppendInt(append(dst, '['), int64(part), 10)
-	dst = strconv.AppendInt(append(dst, ','), offset, 10)
-	dst = append(append(dst, ','), value...)
-	return append(dst, ']')
 }
 
 func nullable(b []byte) any {

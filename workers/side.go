@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"sponge/pkg/journal"
 	"sponge/pkg/protocol"
 	"sponge/pkg/queue"
 )
@@ -72,17 +73,16 @@ func (g *group) publishFrom(ctx context.Context, from map[int]int64) error {
 		}
 		for _, row := range rows {
 			before = row.Number
-			var ranges [][3]int64
-			if err := json.Unmarshal(row.Ranges, &ranges); err != nil {
-				return fmt.Errorf("journal row %d: %w", row.Number, err)
+			batch, err := row.Batch()
+			if err != nil {
+				return err
 			}
 			missing := false
-			for _, r := range ranges {
-				part := int(r[0])
-				first, ok := wanted[part]
-				missing = missing || ok && r[2] >= first
-				if ok && r[1] <= first {
-					delete(wanted, part)
+			for _, r := range batch.Ranges {
+				first, ok := wanted[r.Partition]
+				missing = missing || ok && r.Last >= first
+				if ok && r.First <= first {
+					delete(wanted, r.Partition)
 				}
 			}
 			if missing {
@@ -114,16 +114,16 @@ func (g *group) publishFrom(ctx context.Context, from map[int]int64) error {
 
 // journalBefore reads a page of the topic's rows, the newest first, backwards
 // through the primary key.
-func (g *group) journalBefore(ctx context.Context, before int64) ([]journalRow, error) {
+func (g *group) journalBefore(ctx context.Context, before int64) ([]journal.Row, error) {
 	rows, err := g.db.QueryContext(ctx, "SELECT number, topic, rules, ranges, inputs, dead FROM journal"+
 		" WHERE number < ? AND topic = ? ORDER BY number DESC LIMIT ?", before, g.topic.Group(), journalPage)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var out []journalRow
+	var out []journal.Row
 	for rows.Next() {
-		var r journalRow
+		var r journal.Row
 		var ranges, inputs, dead []byte
 		if err := rows.Scan(&r.Number, &r.Topic, &r.Rules, &ranges, &inputs, &dead); err != nil {
 			return nil, err

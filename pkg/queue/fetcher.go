@@ -18,8 +18,9 @@ import (
 type Message struct {
 	Offset     int64
 	Key, Value []byte
-	Header     []byte // the value of the record's first header
-	Time       time.Time
+	Header     []byte    // the value of the record's first header
+	Rest       []Header  // the other headers; dead letters have some
+	Time       time.Time // when it was published, by its producer's clock
 }
 
 // Limits of a Fetcher.
@@ -349,6 +350,9 @@ func decode(records protocol.RecordReader, from int64) ([]Message, error) {
 		}
 		if len(r.Headers) > 0 {
 			m.Header = r.Headers[0].Value
+		}
+		if len(r.Headers) > 1 {
+			m.Rest = r.Headers[1:]
 		}
 		out = append(out, m)
 	}

@@ -1,0 +1,81 @@
+// Package audit reads Sponge's log: every frame that edges published, the
+// workers' journal of what took effect in which order, and the frames that no
+// handler could take. The log is in topics, in an archive of them (package
+// archive), or both; who reads it does not know which.
+//
+// It must not know rows: replaying the log into a database and comparing the two
+// is package workers/replay.
+package audit
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"sponge/pkg/protocol"
+	"sponge/pkg/queue"
+)
+
+// Topics are all that the log consists of, without the namespace, in a fixed
+// order: those that carry frames, the journal, the dead letters.
+func Topics() []string {
+	var out []string
+	for t := range protocol.NumTopics {
+		out = append(out, t.Name())
+	}
+	return append(out, protocol.TopicJournal, protocol.TopicDead)
+}
+
+// Log is where records are read from. Topics are named without the namespace.
+// Safe for concurrent use.
+type Log interface {
+	// Bounds is what the log holds of a topic, by partition: First is the oldest
+	// offset, Next the one behind the newest. ErrNoTopic where there is none.
+	Bounds(ctx context.Context, topic string) (map[int]queue.Bounds, error)
+
+	// OffsetsAt finds, for each partition of a topic, the first offset whose
+	// record has a time (queue.Message.Time, to the millisecond) at or after t;
+	// Bounds' Next where none has.
+	OffsetsAt(ctx context.Context, topic string, t time.Time) (map[int]int64, error)
+
+	// Open reads ranges of a topic's partitions, [First, Next) each. A range that
+	// the log does not hold whole is a *RangeError: nothing is left out silently.
+	Open(ctx context.Context, topic string, ranges map[int]queue.Bounds) (Stream, error)
+}
+
+// Stream reads several partitions of a topic side by side, in bounded memory.
+// It is for one goroutine.
+type Stream interface {
+	// Next returns the next records of a partition, one at least, in the order of
+	// their offsets, or io.EOF behind its range. It waits for them. Offsets may
+	// skip where the broker itself has none (compaction, transactions' markers).
+	// The messages stay valid.
+	Next(ctx context.Context, partition int) ([]queue.Message, error)
+
+	// Close ends the reading and waits for its goroutines. It may be called again.
+	Close() error
+}
+
+// ErrNoTopic means that a log has no such topic.
+var ErrNoTopic = fmt.Errorf("audit: no such topic in this log")
+
+// RangeError says that a log does not hold what it was asked for: retention
+// passed, or it never came that far.
+type RangeError struct {
+	Topic     string
+	Partition int
+	Wanted    queue.Bounds
+	Held      queue.Bounds
+}
+
+func (e *RangeError) Error() string {
+	return fmt.Sprintf("%s/%d: offsets %d to %d are wanted, the log holds %d to %d",
+		e.Topic, e.Partition, e.Wanted.First, e.Wanted.Next-1, e.Held.First, e.Held.Next-1)
+}
+
+// Record is a record and where it stands.
+type Record struct {
+	Topic     string
+	Partition int
+	queue.Message
+}
