@@ -16,9 +16,9 @@ import (
 	"sponge/pkg/queue"
 )
 
-// Topics are all that the log consists of, without the namespace, in a fixed
+// AllTopics are all that the log consists of, without the namespace, in a fixed
 // order: those that carry frames, the journal, the dead letters.
-func Topics() []string {
+func AllTopics() []string {
 	var out []string
 	for t := range protocol.NumTopics {
 		out = append(out, t.Name())
@@ -34,8 +34,9 @@ type Log interface {
 	Bounds(ctx context.Context, topic string) (map[int]queue.Bounds, error)
 
 	// OffsetsAt finds, for each partition of a topic, the first offset whose
-	// record has a time (queue.Message.Time, to the millisecond) at or after t;
-	// Bounds' Next where none has.
+	// record has a time at or after t; Bounds' Next where none has. Kafka goes by
+	// its own clock, when the record was appended; an archive, which does not know
+	// that, by the publisher's (queue.Message.Time, to the millisecond).
 	OffsetsAt(ctx context.Context, topic string, t time.Time) (map[int]int64, error)
 
 	// Open reads ranges of a topic's partitions, [First, Next) each. A range that

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -141,6 +142,57 @@ func Offsets(ctx context.Context, brokers []string, topic string, partitions []i
 	}
 	if len(out) != len(partitions) {
 		return nil, fmt.Errorf("offsets of %s: %d of %d partitions answered", topic, len(out), len(partitions))
+	}
+	return out, nil
+}
+
+// ErrNoTopic means that Kafka has no such topic.
+var ErrNoTopic = errors.New("queue: no such topic")
+
+// Partitions lists a topic's partitions, in order.
+func Partitions(ctx context.Context, brokers []string, topic string) ([]int, error) {
+	found, err := lookUp(ctx, brokers, topic)
+	if err != nil {
+		return nil, fmt.Errorf("partitions of %s: %w", topic, err)
+	}
+	switch err := found.errs[topic]; {
+	case errors.Is(err, kafka.UnknownTopicOrPartition), err == nil && len(found.topics[topic]) == 0:
+		return nil, fmt.Errorf("%s: %w", topic, ErrNoTopic)
+	case err != nil:
+		return nil, fmt.Errorf("partitions of %s: %w", topic, err)
+	}
+	var ids []int
+	for _, p := range found.topics[topic] {
+		ids = append(ids, int(p.PartitionIndex))
+	}
+	slices.Sort(ids)
+	return ids, nil
+}
+
+// OffsetsAt asks for the first offset of each partition whose record was
+// appended at or after t, by the broker's clock; a partition without one is left
+// out.
+func OffsetsAt(ctx context.Context, brokers []string, topic string, partitions []int, t time.Time) (map[int]int64, error) {
+	transport := newTransport()
+	defer transport.CloseIdleConnections()
+	client := kafka.Client{Addr: brokerAddr(brokers), Transport: transport, Timeout: 10 * time.Second}
+	var reqs []kafka.OffsetRequest
+	for _, p := range partitions {
+		// Below zero are names for the ends.
+		reqs = append(reqs, kafka.OffsetRequest{Partition: p, Timestamp: max(0, t.UnixMilli())})
+	}
+	res, err := client.ListOffsets(ctx, &kafka.ListOffsetsRequest{Topics: map[string][]kafka.OffsetRequest{topic: reqs}})
+	if err != nil {
+		return nil, fmt.Errorf("offsets of %s: %w", topic, err)
+	}
+	out := map[int]int64{}
+	for _, p := range res.Topics[topic] {
+		if p.Error != nil {
+			return nil, fmt.Errorf("offsets of %s/%d: %w", topic, p.Partition, p.Error)
+		}
+		for offset := range p.Offsets {
+			out[p.Partition] = offset
+		}
 	}
 	return out, nil
 }
