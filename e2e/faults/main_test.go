@@ -65,6 +65,17 @@ type stage struct {
 // newStage starts a cluster and everybody who talks on it.
 func newStage(t *testing.T, name string, o clusterOptions, seed uint64) *stage {
 	t.Helper()
+	s := raise(t, name, o, seed)
+	// What it is like when nothing is wrong: also what processes need, for later.
+	if r := s.play(none(), 1, seed); len(r.wrong) > 0 {
+		t.Fatalf("without a fault: %v", r.wrong)
+	}
+	return s
+}
+
+// raise starts a cluster with its load and its checker.
+func raise(t *testing.T, name string, o clusterOptions, seed uint64) *stage {
+	t.Helper()
 	dir := filepath.Join(t.TempDir(), name)
 	if *keep != "" {
 		dir = filepath.Join(*keep, name)
@@ -92,11 +103,6 @@ func newStage(t *testing.T, name string, o clusterOptions, seed uint64) *stage {
 	}
 	if s.k, err = newChecker(ctx, s.c, s.l); err != nil {
 		t.Fatal(err)
-	}
-	s.t = t
-	// What it is like when nothing is wrong: also what processes need, for later.
-	if r := s.play(none(), 1, seed); len(r.wrong) > 0 {
-		t.Fatalf("without a fault: %v", r.wrong)
 	}
 	return s
 }

@@ -15,7 +15,9 @@ import (
 	"time"
 
 	"github.com/go-sql-driver/mysql"
+	"github.com/redis/go-redis/v9"
 
+	"sponge/pkg/channel"
 	"sponge/pkg/protocol"
 )
 
@@ -25,7 +27,7 @@ func specialFaults() []*fault {
 		heldCommit(), lockWait(), deadlock(), panics(), clockJump(),
 		rolling("edge", func(c *cluster) []*proc { return c.edges }),
 		rolling("worker", (*cluster).workers),
-		awayForGood(), vanished(), mute(),
+		awayForGood(), vanished(), mute(), emptied(),
 	}
 }
 
@@ -67,6 +69,36 @@ func (s *stage) acknowledgedAreStored(ctx context.Context, since time.Time) erro
 		}
 	}
 	return nil
+}
+
+// emptied takes from the edges what they have not read yet: a Redis that has
+// failed over to a copy which lags behind, or evicts.
+func emptied() *fault {
+	const unread = time.Second // two bursts; less than a lease
+	return &fault{name: "the edges' streams vanish with what is in them", bar: backBar, doubles: true, strike: func(ctx context.Context, s *stage) (time.Time, error) {
+		options, err := redis.ParseURL(s.c.redis.URL())
+		if err != nil {
+			return time.Time{}, err
+		}
+		client := redis.NewClient(options)
+		defer client.Close()
+		links := linksOf(s.c.edges, linkRedis)
+		for _, l := range links {
+			l.silence()
+		}
+		pause(ctx, unread)
+		streams, err := client.Keys(ctx, "*"+channel.Key("", "*")).Result()
+		if err == nil && len(streams) < len(s.c.edges) {
+			err = fmt.Errorf("%d edges have %d streams", len(s.c.edges), len(streams))
+		}
+		if err == nil {
+			err = client.Del(ctx, streams...).Err()
+		}
+		for _, l := range links {
+			err = errors.Join(err, l.mend())
+		}
+		return time.Now(), err
+	}}
 }
 
 // lockWait holds the row of a busy conversation for longer than a worker waits
