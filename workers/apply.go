@@ -11,6 +11,7 @@ import (
 	"github.com/go-sql-driver/mysql"
 
 	"sponge/pkg/journal"
+	"sponge/pkg/protocol"
 )
 
 // begin begins a transaction by first, which says START TRANSACTION and may ask
@@ -262,33 +263,25 @@ func (l *lane) sort(frames []*Frame, rows map[int]appliedRow) (mine, applied, lo
 // that numbers are in the order of effects, and ends the transaction.
 func (l *lane) commit(ctx context.Context, tx *Tx, frames []*Frame, outcomes []Outcome, dead *Frame) (*job, error) {
 	j := &job{frames: frames, outcomes: outcomes, ends: endsOf(frames), saved: map[int]int64{}}
-	type advance struct {
-		part  int
-		first int64
-		last  *Frame
-	}
 	index := map[int]int{}
-	var parts []advance
+	var ends []Applied
+	var ranges []journal.Range
 	for _, f := range frames {
 		i, ok := index[f.Partition]
 		if !ok {
-			i = len(parts)
+			i = len(ends)
 			index[f.Partition] = i
-			parts = append(parts, advance{part: f.Partition, first: f.Offset})
-			j.saved[f.Partition] = l.announce.upTo(f.Partition)
+			upTo := l.announce.upTo(f.Partition)
+			ends = append(ends, Applied{Partition: f.Partition, Announced: upTo})
+			ranges = append(ranges, journal.Range{Partition: f.Partition, First: f.Offset})
+			j.saved[f.Partition] = upTo
 		}
-		parts[i].last = f
+		ends[i].Last, ranges[i].Last = f, f.Offset
 	}
-	Insert(tx, "INSERT INTO applied (topic, `partition`, next_offset, announced, last_hash) VALUES {}"+
-		" ON DUPLICATE KEY UPDATE next_offset = VALUES(next_offset), announced = GREATEST(announced, VALUES(announced)), last_hash = VALUES(last_hash)",
-		"(?,?,?,?,?)", parts, func(a []any, p advance) []any {
-			m := p.last.message()
-			hash := recordHash(&m)
-			return append(a, l.topic.Group(), p.part, p.last.Offset+1, j.saved[p.part], hash[:])
-		})
-	row := journal.Row{Topic: l.topic.Group(), Rules: Rules, Ranges: make([]byte, 0, 16*len(parts))}
-	for _, p := range parts {
-		row.AddRange(journal.Range{Partition: p.part, First: p.first, Last: p.last.Offset})
+	Advance(tx, l.topic, ends)
+	row := journal.Row{Topic: l.topic.Group(), Rules: Rules, Ranges: make([]byte, 0, 16*len(ranges))}
+	for _, r := range ranges {
+		row.AddRange(r)
 	}
 	for i, f := range frames {
 		input := outcomes[i].JournalInput
@@ -312,6 +305,24 @@ func (l *lane) commit(ctx context.Context, tx *Tx, frames []*Frame, outcomes []O
 		return nil, fmt.Errorf("encode journal row: %w", err)
 	}
 	return j, nil
+}
+
+// Applied is how far a partition has taken effect.
+type Applied struct {
+	Partition int
+	Announced int64
+	Last      *Frame
+}
+
+// Advance writes how far partitions have taken effect. Announced never goes back.
+func Advance(tx *Tx, topic protocol.Topic, parts []Applied) {
+	Insert(tx, "INSERT INTO applied (topic, `partition`, next_offset, announced, last_hash) VALUES {}"+
+		" ON DUPLICATE KEY UPDATE next_offset = VALUES(next_offset), announced = GREATEST(announced, VALUES(announced)), last_hash = VALUES(last_hash)",
+		"(?,?,?,?,?)", parts, func(a []any, p Applied) []any {
+			m := p.Last.message()
+			hash := recordHash(&m)
+			return append(a, topic.Group(), p.Partition, p.Last.Offset+1, p.Announced, hash[:])
+		})
 }
 
 func nullable(b []byte) any {

@@ -231,7 +231,15 @@ func newParser(topic protocol.Topic, key *keys.WorkerKey) *parser {
 // parse fills f from a record. A record that is no frame is marked broken, and
 // becomes its own fault when the batch is handled.
 func (pr *parser) parse(f *Frame, p *partition, m *queue.Message, now time.Time) {
-	f.Partition, f.Offset, f.key, f.header, f.size = p.id, m.Offset, m.Key, m.Header, messageSize(m)
+	pr.read(f, p.id, m)
+	if proof := f.Envelope.Proof; f.broken == nil && proof != nil && pr.holds(proof, &f.Envelope, now) {
+		f.User, f.Session = proof.User(), proof.Session()
+	}
+}
+
+// read is parse without a look at the proof.
+func (pr *parser) read(f *Frame, partition int, m *queue.Message) {
+	f.Partition, f.Offset, f.key, f.header, f.size = partition, m.Offset, m.Key, m.Header, messageSize(m)
 	if err := f.Envelope.ParseInterned(m.Header, pr.intern); err != nil {
 		f.Bytes, f.broken = m.Value, &brokenError{err}
 		return
@@ -241,10 +249,6 @@ func (pr *parser) parse(f *Frame, p *partition, m *queue.Message, now time.Time)
 			err = errNoFrame
 		}
 		f.Bytes, f.broken = m.Value, &brokenError{err}
-		return
-	}
-	if proof := f.Envelope.Proof; proof != nil && pr.holds(proof, &f.Envelope, now) {
-		f.User, f.Session = proof.User(), proof.Session()
 	}
 }
 

@@ -3,7 +3,6 @@ package workers
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"math/bits"
 	"slices"
@@ -41,6 +40,10 @@ type Tx struct {
 
 	// Found is what the handler's Opening found; nil where there was none.
 	Found any
+
+	// Replaying is set where nobody waits for answers: what only they need may be
+	// left out.
+	Replaying bool
 
 	// Careful is set when the transaction repeats one that met a duplicate
 	// key: look for repeats first instead of trusting that there are none.
@@ -253,38 +256,6 @@ func (t *Tx) send(ctx context.Context, w write) error {
 
 func repeat(item string, n int) string {
 	return strings.TrimSuffix(strings.Repeat(item+",", n), ",")
-}
-
-// Transact runs work in a transaction of its own, with the session settings of
-// a worker, outside any runtime: for replays and tests. db is OpenDB's.
-func Transact(ctx context.Context, db *sql.DB, isCareful bool, work func(tx *Tx) error) (err error) {
-	s, err := openSession(ctx, db)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		for _, st := range s.stmts {
-			st.Close()
-		}
-		err = errors.Join(err, s.conn.Close())
-	}()
-	if _, err := s.conn.ExecContext(ctx, "START TRANSACTION"); err != nil {
-		return err
-	}
-	tx := &Tx{s: s, Careful: isCareful}
-	err = work(tx)
-	if err == nil {
-		err = tx.flush(ctx)
-	}
-	if err != nil {
-		// Also where ctx has ended: the connection goes back to the pool.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTime)
-		defer cancel()
-		_, rollback := s.conn.ExecContext(ctx, "ROLLBACK")
-		return errors.Join(err, rollback)
-	}
-	_, err = s.conn.ExecContext(ctx, "COMMIT")
-	return err
 }
 
 // rollbackTime bounds a ROLLBACK; the driver closes the connection then.

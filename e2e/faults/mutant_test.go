@@ -100,6 +100,8 @@ func mutants() []mutant {
 				},
 				{file: "workers/group.go", old: "starts[p.id] = p.start()", new: "starts[p.id] = max(gen.Committed[p.id], p.first)"},
 				{file: "workers/group.go", old: "\twg.Go(func() { g.commitLoop(ctx, gen, lanes) })\n", new: ""},
+				{file: "workers/group.go", old: "g.newLane(mine, fetcher)", new: "g.newLane(gen, mine, fetcher)"},
+				{file: "workers/group.go", old: "newLane(parts []*partition,", new: "newLane(gen *queue.Generation, parts []*partition,"},
 				{file: "workers/group.go", old: "in: in, forget: fetcher.Forget,", new: "in: in, committed: gen.Commit, forget: fetcher.Forget,"},
 				{
 					file: "workers/lane.go",

@@ -90,6 +90,10 @@ func (t Type) Remembered() bool {
 	return false
 }
 
+// Reads reports whether a frame of this type changes nothing, whatever it brings
+// along.
+func (t Type) Reads() bool { return t == Ping || t == ListFriends || t == Search || t == History }
+
 // String is the type as a metric label: its number.
 func (t Type) String() string { return fmt.Sprint(int(t)) }
 

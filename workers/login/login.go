@@ -280,7 +280,7 @@ func (h *Handler) Recall(ctx context.Context, tx *workers.Tx, frames []*workers.
 		if f.Type != protocol.Register || f.ClientID() == nil {
 			continue
 		}
-		in := &input{name: f.Validate().Chars(protocol.FieldName, 1, protocol.MaxName)}
+		in := &input{name: registeredName(f)}
 		password := h.secret(f, in, protocol.FieldPassword, protocol.MaxPassword)
 		in.memory = h.key.OutcomeID(f.ClientID(), []byte(in.name), password)
 		f.Input = in

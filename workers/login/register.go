@@ -2,6 +2,8 @@ package login
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 
@@ -52,6 +54,9 @@ func (h *Handler) register(ctx context.Context, tx *workers.Tx, frames []*worker
 		last++
 		accounts = append(accounts, Account{last, in.name, in.verifier, f.Time()})
 		outcomes[i] = memory.Keep(f, protocol.Object(nil).Int("USERID", last).Text("name", in.name))
+		if tx.Replaying {
+			continue
+		}
 		if outcomes[i].JournalInput, err = h.journal(in); err != nil {
 			return err
 		}
@@ -71,4 +76,64 @@ func (h *Handler) journal(in *input) ([]byte, error) {
 		return nil, err
 	}
 	return json.Marshal(decided{Verifier: verifier, Memory: fmt.Sprintf("%x", in.memory)})
+}
+
+// Restore implements workers.Replayer. Registrations that made an account have an
+// input; what became of other frames changes no audited row. A handler without a
+// key makes accounts that nobody can log in to by password.
+func (h *Handler) Restore(f *workers.Frame, raw json.RawMessage) error {
+	in := &input{err: errDecided()}
+	f.Input = in
+	if f.Type != protocol.Register || raw == nil {
+		return nil
+	}
+	var d decided
+	if err := json.Unmarshal(raw, &d); err != nil {
+		return fmt.Errorf("journal's input of a registration: %w", err)
+	}
+	if d.Verifier == nil { // it has another input: see journal.Refused
+		return nil
+	}
+	memory, err := hex.DecodeString(d.Memory)
+	if err != nil || len(memory) != len(in.memory) {
+		return fmt.Errorf("journal's input of a registration: %q is no memory", d.Memory)
+	}
+	in.name, in.memory, in.err = registeredName(f), [16]byte(memory), nil
+	if h.key != nil {
+		verifier, err := h.key.Open(d.Verifier)
+		if err != nil {
+			return fmt.Errorf("the journal's verifier of a registration: %w", err)
+		}
+		in.verifier = string(verifier)
+	}
+	return nil
+}
+
+// Guess implements workers.Replayer: whoever registered with a name that may be
+// one has an account that nobody can log in to by password. Repeats with an id,
+// which only the password tells apart, are taken for one by id and name.
+func (h *Handler) Guess(f *workers.Frame) error {
+	in := &input{memory: f.Envelope.FrameID}
+	f.Input = in
+	in.err = workers.Check(f, func(v *protocol.Validator) int64 {
+		in.name = v.Chars(protocol.FieldName, 1, protocol.MaxName)
+		return 0
+	})
+	if f.Type != protocol.Register || !f.Has(protocol.FieldPassword) {
+		in.err = errDecided()
+	}
+	if id := f.ClientID(); id != nil {
+		sum := sha256.Sum256(fmt.Appendf(nil, "%d %s %s", len(id), id, in.name))
+		in.memory = [16]byte(sum[:])
+	}
+	return nil
+}
+
+// errDecided stands for what a frame was refused for when it was handled.
+func errDecided() *protocol.Error {
+	return protocol.Errorf(protocol.Conflict, "it was decided when it was handled")
+}
+
+func registeredName(f *workers.Frame) string {
+	return f.Validate().Chars(protocol.FieldName, 1, protocol.MaxName)
 }

@@ -172,6 +172,9 @@ func (b *batch) offline(ctx context.Context, f *workers.Frame) (workers.Outcome,
 	if err != nil {
 		return workers.Outcome{}, err
 	}
+	if b.tx.Replaying {
+		return workers.Outcome{}, nil
+	}
 	b.saveCursors() // the queries below read them
 	p := b.newPage(',', protocol.MaxPage, protocol.MaxPageBytes)
 	var shown []envelope.Range
@@ -210,6 +213,9 @@ func (b *batch) sync(ctx context.Context, f *workers.Frame) (workers.Outcome, er
 	cursors, err := b.settle(ctx, f)
 	if err != nil {
 		return workers.Outcome{}, err
+	}
+	if b.tx.Replaying {
+		return workers.Outcome{}, nil
 	}
 	b.saveCursors() // the queries below read them
 	p := b.newPage('\n', maxSync, protocol.MaxPageBytes)

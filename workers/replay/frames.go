@@ -1,0 +1,208 @@
+package replay
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"sponge/pkg/audit"
+	"sponge/pkg/envelope"
+	"sponge/pkg/protocol"
+	"sponge/pkg/queue"
+	"sponge/workers"
+)
+
+// Frame is a frame that has to do with a row.
+type Frame struct {
+	Topic     string
+	Partition int
+	Offset    int64
+	Arrived   time.Time
+	User      int64
+	Text      string // as the topic has it
+}
+
+// framesOf is how many frames are told of for a row: the last ones.
+const framesOf = 5
+
+// String says in a sentence how the row differs.
+func (d *Difference) String() string {
+	at := make([]string, len(d.Key))
+	for i := range d.Key {
+		at[i] = d.Key[i] + " " + d.At[i]
+	}
+	row := fmt.Sprintf("%s: row %s", d.Table, strings.Join(at, ", "))
+	switch {
+	case d.Made == nil:
+		return row + " is in production, and no frame in the log made it: " + show(d.Columns, d.Found)
+	case d.Found == nil:
+		return row + " is missing in production; the log gives " + show(d.Columns, d.Made)
+	}
+	var parts []string
+	for i, c := range d.Columns {
+		if d.Found[i] != d.Made[i] {
+			parts = append(parts, fmt.Sprintf("%s is %s in production, and %s by the log", c, printable(d.Found[i]), printable(d.Made[i])))
+		}
+	}
+	return row + ": " + strings.Join(parts, "; ")
+}
+
+func show(columns, values []string) string {
+	var parts []string
+	for i, c := range columns {
+		if c != "content_hash" && c != "verifier" {
+			parts = append(parts, c+" "+printable(values[i]))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// printable shows a value: bytes as hex.
+func printable(v string) string {
+	if !utf8.ValidString(v) || strings.ContainsFunc(v, func(r rune) bool { return r < ' ' }) {
+		return fmt.Sprintf("0x%x", v)
+	}
+	return fmt.Sprintf("%q", v)
+}
+
+// frames looks up, for the differing rows that are shown, the frames that made
+// them or should have. Only partitions that may have them are read.
+func (c *verifier) frames(ctx context.Context) error {
+	var looks []*look
+	for i := range c.verdict.Findings {
+		if f := &c.verdict.Findings[i]; f.Difference != nil {
+			if l := lookFor(f); l != nil {
+				looks = append(looks, l)
+			}
+		}
+	}
+	if len(looks) == 0 {
+		return nil
+	}
+	ranges := map[string]map[int]queue.Bounds{}
+	readers := map[string]*workers.Reader{}
+	total := int64(0)
+	for topic := range protocol.NumTopics {
+		var needed bool
+		for _, l := range looks {
+			needed = needed || l.topic == topic
+		}
+		if !needed {
+			continue
+		}
+		held, err := c.Log.Bounds(ctx, topic.Name())
+		if err != nil {
+			return err
+		}
+		parts := map[int]queue.Bounds{}
+		for _, l := range looks {
+			if l.topic != topic {
+				continue
+			}
+			for id, b := range held {
+				if l.key == nil || protocol.Partition(l.key, len(held)) == id {
+					parts[id] = b
+				}
+			}
+		}
+		for _, b := range parts {
+			total += b.Next - b.First
+		}
+		ranges[topic.Name()] = parts
+		readers[topic.Name()] = workers.NewReader(topic)
+	}
+	done := int64(0)
+	return audit.Merge(ctx, c.Log, ranges, func(r *audit.Record) error {
+		if done++; done%10_000 == 0 {
+			c.report("look for frames", done, total)
+		}
+		var f workers.Frame
+		m := r.Message
+		if readers[r.Topic].Read(&f, r.Partition, &m, true) != nil {
+			return nil
+		}
+		for _, l := range looks {
+			if l.topic.Name() == r.Topic && l.made(&f) {
+				l.finding.add(Frame{r.Topic, r.Partition, r.Offset, time.UnixMilli(f.Time()), f.User, string(m.Value)})
+			}
+		}
+		return nil
+	})
+}
+
+func (f *Finding) add(frame Frame) {
+	if f.Frames = append(f.Frames, frame); len(f.Frames) > framesOf {
+		f.Frames = slices.Delete(f.Frames, 0, 1)
+	}
+}
+
+// look is what frames of a finding are known by.
+type look struct {
+	finding *Finding
+	topic   protocol.Topic
+	key     []byte // of their records; nil: any
+	made    func(*workers.Frame) bool
+}
+
+func lookFor(found *Finding) *look {
+	d := found.Difference
+	l := &look{finding: found}
+	conv := protocol.Conversation{A: d.number("a"), B: d.number("b")}
+	switch d.Table {
+	case "users":
+		l.topic = protocol.TopicLogin
+		l.made = func(f *workers.Frame) bool { return f.Type == protocol.Register && isOneOf(f.Time(), d, "created_at") }
+	case "groups":
+		l.topic = protocol.TopicGroup
+		l.made = func(f *workers.Frame) bool {
+			return f.Type == protocol.CreateGroup && isOneOf(f.Time(), d, "created_at")
+		}
+	case "members":
+		l.topic = protocol.TopicGroup
+		l.made = func(f *workers.Frame) bool {
+			return f.User == d.number("user_id") && (f.Type == protocol.JoinGroup && f.UserID(protocol.FieldGroup) == d.number("group_id") ||
+				f.Type == protocol.CreateGroup && isOneOf(f.Time(), d, "joined_at"))
+		}
+	case "friends":
+		l.topic = protocol.TopicFriend
+		pair := protocol.Pair(d.number("user_id"), d.number("friend_id"))
+		l.made = func(f *workers.Frame) bool {
+			return f.Type == protocol.Befriend && protocol.Pair(f.User, f.UserID(protocol.FieldU2)) == pair
+		}
+	case "conversations":
+		l.topic, l.key = protocol.TopicStorage, []byte(conv.String())
+		l.made = func(f *workers.Frame) bool { return isChat(f) && f.Conversation() == conv }
+	case "messages":
+		l.topic, l.key = protocol.TopicStorage, []byte(conv.String())
+		l.made = func(f *workers.Frame) bool {
+			id := string(f.Envelope.FrameID[:])
+			at := slices.Index(d.Columns, "frame_id")
+			return isChat(f) && (d.Found != nil && d.Found[at] == id || d.Made != nil && d.Made[at] == id)
+		}
+	case "cursors":
+		user := d.number("user_id")
+		l.topic, l.key = protocol.TopicStorage, protocol.AppendUserKey(nil, user)
+		l.made = func(f *workers.Frame) bool {
+			if f.User != user {
+				return false
+			}
+			return f.Type == protocol.Received && f.Envelope.Kind == envelope.FromClient && f.Conversation() == conv ||
+				slices.ContainsFunc(f.Envelope.Ranges, func(r envelope.Range) bool { return r.Conversation == conv })
+		}
+	default:
+		return nil
+	}
+	return l
+}
+
+func isChat(f *workers.Frame) bool { return f.Type == protocol.Chat || f.Type == protocol.GroupChat }
+
+// isOneOf reports whether a number is in a column of either row.
+func isOneOf(n int64, d *Difference, column string) bool {
+	at := slices.Index(d.Columns, column)
+	text := fmt.Sprint(n)
+	return d.Found != nil && d.Found[at] == text || d.Made != nil && d.Made[at] == text
+}

@@ -1,0 +1,102 @@
+package workers
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+
+	"sponge/pkg/envelope"
+	"sponge/pkg/protocol"
+	"sponge/pkg/queue"
+)
+
+// Replayer is a Handler whose Prepare decides rows. In a replay it is not called:
+// what it decided then stands in the journal.
+type Replayer interface {
+	// Restore leaves in the frame's Input what Handle needs to decide as it did.
+	// input is what the journal has of the frame, nil where it has nothing.
+	Restore(f *Frame, input json.RawMessage) error
+
+	// Guess is Restore where there is no journal.
+	Guess(f *Frame) error
+}
+
+// Reader makes frames of records that were handled before. It looks at no proof:
+// whether it held then is the caller's to know. Not safe for concurrent use.
+type Reader struct{ parser *parser }
+
+// NewReader reads the records of a topic.
+func NewReader(topic protocol.Topic) *Reader {
+	return &Reader{&parser{topic: topic, intern: envelope.Interner{}}}
+}
+
+// Read fills f from a record. held says that its session proof, if it has one,
+// held. An error means that the record is no frame of the topic. f keeps parts of
+// the message.
+func (r *Reader) Read(f *Frame, partition int, m *queue.Message, held bool) error {
+	r.parser.read(f, partition, m)
+	if proof := f.Envelope.Proof; f.broken == nil && proof != nil && held {
+		f.User, f.Session = proof.User(), proof.Session()
+	}
+	return f.broken
+}
+
+// Session is a connection for transactions outside any runtime, one at a time.
+type Session struct{ s *session }
+
+// OpenSession opens one, with a worker's settings but for its time limits: nobody
+// waits for its locks. db is OpenDB's.
+func OpenSession(ctx context.Context, db *sql.DB) (*Session, error) {
+	s, err := openSession(ctx, db)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := s.conn.ExecContext(ctx, "SET SESSION wait_timeout = 28800, net_read_timeout = 600, net_write_timeout = 600, innodb_lock_wait_timeout = 50"); err != nil {
+		return nil, errors.Join(err, s.conn.Close())
+	}
+	return &Session{s}, nil
+}
+
+// Close closes the connection.
+func (s *Session) Close() error {
+	for _, st := range s.s.stmts {
+		st.Close()
+	}
+	_ = s.s.conn.Raw(func(any) error { return errBroken }) // its settings are no others'
+	if err := s.s.conn.Close(); err != nil && !errors.Is(err, sql.ErrConnDone) {
+		return err
+	}
+	return nil
+}
+
+// Transact runs work in a transaction.
+func (s *Session) Transact(ctx context.Context, isCareful bool, work func(tx *Tx) error) error {
+	if _, err := s.s.conn.ExecContext(ctx, startTransaction); err != nil {
+		return err
+	}
+	tx := &Tx{s: s.s, Careful: isCareful}
+	err := work(tx)
+	if err == nil {
+		err = tx.flush(ctx)
+	}
+	if err != nil {
+		// Also where ctx has ended: the connection goes on.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTime)
+		defer cancel()
+		_, rollback := s.s.conn.ExecContext(ctx, "ROLLBACK")
+		return errors.Join(err, rollback)
+	}
+	_, err = s.s.conn.ExecContext(ctx, "COMMIT")
+	return err
+}
+
+// Transact runs work in a transaction of its own. db is OpenDB's.
+func Transact(ctx context.Context, db *sql.DB, isCareful bool, work func(tx *Tx) error) (err error) {
+	s, err := OpenSession(ctx, db)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	return s.Transact(ctx, isCareful, work)
+}
