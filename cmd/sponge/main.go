@@ -18,6 +18,7 @@ type commands struct {
 	Worker  workerCommand  `cmd:"" help:"Run handler groups, configured by SPONGE_* variables."`
 	Migrate migrateCommand `cmd:"" help:"Bring schema and topics up to date, configured by SPONGE_* variables."`
 	Env     envCommand     `cmd:"" help:"List all SPONGE_* variables with their defaults."`
+	Audit   auditCommand   `cmd:"" help:"Read the log of everything that clients sent."`
 	Bench   benchCommand   `cmd:"" help:"Put load on edges and account for every message."`
 	Keys    keysCommand    `cmd:"" help:"Make a new worker key and its seal key."`
 }

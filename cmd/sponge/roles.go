@@ -210,7 +210,7 @@ func (envCommand) Run() error {
 		cfg  any
 	}{
 		{"sponge edge", edge.Config{}}, {"sponge worker", workers.Config{}},
-		{"sponge migrate", migrateConfig{}}, {"every role", telemetry.Config{}},
+		{"sponge migrate", migrateConfig{}}, {"sponge audit", auditConfig{}}, {"every role", telemetry.Config{}},
 	} {
 		fmt.Printf("# --- %s\n", role.name)
 		for _, v := range config.Variables(role.cfg) {

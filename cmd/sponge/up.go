@@ -171,7 +171,26 @@ func (u *cluster) loadKeys() error {
 func (u *cluster) writeEnv() error {
 	text := fmt.Sprintf("SPONGE_KAFKA='%s'\nSPONGE_REDIS='%s'\nSPONGE_MYSQL='%s'\nSPONGE_SEAL_KEY='%s'\nSPONGE_WORKER_KEY='%s'\n",
 		u.kafka.Addr(), u.redis.URL(), u.mysql.DSN("sponge"), u.seal, u.secret)
-	return os.WriteFile(filepath.Join(u.dir, "env"), []byte(text), 0o600)
+	if err := os.WriteFile(filepath.Join(u.dir, "env"), []byte(text), 0o600); err != nil {
+		return err
+	}
+	return u.announceEnv()
+}
+
+// announceEnv says for sponge audit where the cluster runs, for as long as it
+// does. The file is there whole or not at all.
+func (u *cluster) announceEnv() error {
+	file := filepath.Join(u.dir, clusterEnv)
+	text := fmt.Sprintf("SPONGE_KAFKA=%s\nSPONGE_REDIS=%s\nSPONGE_MYSQL=%s\nSPONGE_NAMESPACE=\nSPONGE_WORKER_KEY=%s\nSPONGE_SEAL_KEY=%s\n",
+		u.kafka.Addr(), u.redis.URL(), u.mysql.DSN("sponge"), u.secret, u.seal)
+	if err := os.WriteFile(file+".new", []byte(text), 0o600); err != nil {
+		return err
+	}
+	if err := os.Rename(file+".new", file); err != nil {
+		return err
+	}
+	u.stops = append(u.stops, func(context.Context) error { return os.Remove(file) })
+	return nil
 }
 
 // serve runs the roles until ctx ends. Then the balancer takes nobody in any
