@@ -20,7 +20,9 @@ import (
 type auditCommand struct {
 	Dir string `placeholder:"DIR" help:"The data folder of a running sponge up: variables that are not set are taken from its sponge.env."`
 
-	Read auditRead `cmd:"" help:"Stream frames with their origin, merged by time."`
+	Read   auditRead   `cmd:"" help:"Stream frames with their origin, merged by time."`
+	Replay auditReplay `cmd:"" help:"Replay the log into an empty database: as it is, or as it was."`
+	Verify auditVerify `cmd:"" help:"Compare every audited row of production with what its log gives."`
 }
 
 // auditConfig configures sponge audit.

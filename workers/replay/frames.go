@@ -17,12 +17,29 @@ import (
 
 // Frame is a frame that has to do with a row.
 type Frame struct {
-	Topic     string
-	Partition int
-	Offset    int64
-	Arrived   time.Time
-	User      int64
-	Text      string // as the topic has it
+	Topic     string    `json:"topic"`
+	Partition int       `json:"partition"`
+	Offset    int64     `json:"offset"`
+	Arrived   time.Time `json:"time"`
+	User      int64     `json:"user,omitempty"`
+	Text      string    `json:"frame"` // as the topic has it
+}
+
+// JSON is the finding for programs.
+func (f *Finding) JSON() any {
+	out := struct {
+		Finding string            `json:"finding"`
+		Table   string            `json:"table,omitempty"`
+		Key     map[string]string `json:"key,omitempty"`
+		Frames  []Frame           `json:"frames,omitempty"`
+	}{Finding: f.Text, Frames: f.Frames}
+	if d := f.Difference; d != nil {
+		out.Table, out.Key = d.Table, map[string]string{}
+		for i, k := range d.Key {
+			out.Key[k] = d.At[i]
+		}
+	}
+	return out
 }
 
 // framesOf is how many frames are told of for a row: the last ones.

@@ -1,0 +1,215 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strconv"
+	"time"
+
+	mysql "github.com/go-sql-driver/mysql"
+
+	"sponge/pkg/audit/view"
+	"sponge/pkg/keys"
+	"sponge/workers/replay"
+)
+
+// replayConfig configures sponge audit replay and verify, besides auditConfig.
+type replayConfig struct {
+	auditConfig
+	WorkerKey string `env:"SPONGE_WORKER_KEY" doc:"the workers' secret, from sponge keys: opens sealed passwords, signs session proofs" secret:"true"`
+}
+
+// auditReplaying is what replay and verify have in common.
+type auditReplaying struct {
+	Archive          string `placeholder:"LOCATION" help:"Read an archive instead of the topics."`
+	WithoutVerifiers bool   `help:"Do without the workers' key: accounts get no verifier of their password, and that column is not compared."`
+}
+
+// options opens the log. The function closes it.
+func (c *auditReplaying) options(ctx context.Context, dir string) (o replay.Options, cfg replayConfig, done func() error, err error) {
+	if cfg, err = loadFrom[replayConfig](dir); err != nil {
+		return o, cfg, nil, err
+	}
+	if !c.WithoutVerifiers {
+		if cfg.WorkerKey == "" {
+			return o, cfg, nil, errors.New("SPONGE_WORKER_KEY opens the verifiers of passwords that the journal holds: set it, or give --without-verifiers")
+		}
+		if o.Key, err = keys.ParseWorkerKey(cfg.WorkerKey); err != nil {
+			return o, cfg, nil, fmt.Errorf("SPONGE_WORKER_KEY: %w", err)
+		}
+	}
+	o.Handlers = handlers()
+	o.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	o.Log, done, err = openLog(ctx, &cfg.auditConfig, c.Archive)
+	return o, cfg, done, err
+}
+
+// auditReplay replays the log into an empty schema.
+type auditReplay struct {
+	auditReplaying
+	Into  string `required:"" placeholder:"DSN" help:"The database to replay into, as go-sql-driver takes it: empty, or not there yet. user:password@tcp(host:3306)/name; where the password should not be seen in the list of processes, set SPONGE_AUDIT_INTO instead." env:"SPONGE_AUDIT_INTO"`
+	Until string `placeholder:"WHEN" help:"Stop here: a time, so long ago (90m, 2d), or the number of a row of the journal. The database as it was then."`
+	Order string `default:"journal" enum:"journal,arrival" help:"journal; or arrival: by time, where the journal is lost. Without any journal it is by arrival, too."`
+}
+
+// Help is the long help.
+func (auditReplay) Help() string {
+	return `Every record that took effect is handled again, in the order of the journal, by
+the same handlers, into a database of its own; nothing is announced to anyone.
+What comes out is the database as it was, with journal and offsets: workers can
+go on with it. The journal is that in sponge.journal, or in the archive.`
+}
+
+// Run replays.
+func (c *auditReplay) Run(ctx context.Context, parent *auditCommand) (err error) {
+	o, _, done, err := c.options(ctx, parent.Dir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, done()) }()
+	o.DSN, o.Arrival = c.Into, c.Order == "arrival"
+	if c.Until != "" {
+		if o.Until, err = parseUntil(c.Until, time.Now()); err != nil {
+			return err
+		}
+	}
+	bar := newReplayProgress()
+	o.Report = bar.show
+	r, err := replay.Run(ctx, o)
+	bar.end()
+	if err != nil {
+		return fmt.Errorf("%w (the database holds a part: do not use it)", err)
+	}
+	how := fmt.Sprintf("in the order of the journal, up to row %d", r.Last)
+	if r.Arrival {
+		how = "BY ARRIVAL, since there is no journal: who was refused for an ended session, which frames were dead and all passwords are lost"
+	}
+	fmt.Printf("replayed %d frames of %d batches in %.1f s (%.0f/s), %s; %d were dead\n", r.Frames, r.Rows, r.Seconds, float64(r.Frames)/max(r.Seconds, 0.001), how, r.Dead)
+	return nil
+}
+
+// parseUntil reads a number of the journal or a time.
+func parseUntil(text string, now time.Time) (u replay.Until, err error) {
+	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+		if n < 1 {
+			return u, fmt.Errorf("--until: rows of the journal are numbered from 1, not %d", n)
+		}
+		u.Number = n
+		return u, nil
+	}
+	b, err := view.ParseBound(text, now, time.Local)
+	if err != nil {
+		return u, fmt.Errorf("--until: %w", err)
+	}
+	if b.Time.IsZero() {
+		return u, errors.New("--until: a time or the number of a row of the journal is needed")
+	}
+	u.Time = b.Time
+	return u, nil
+}
+
+// auditVerify compares production with its log.
+type auditVerify struct {
+	auditReplaying
+	Scratch string `placeholder:"DSN" env:"SPONGE_AUDIT_SCRATCH" help:"A database to replay into, which is removed afterwards: empty, or not there yet. With --dir: one beside the cluster's."`
+	Keep    bool   `help:"Leave the scratch database as it is."`
+	Show    int    `default:"100" help:"How many differences are shown, with the frames that made them; all are counted."`
+}
+
+// Help is the long help.
+func (auditVerify) Help() string {
+	return `Production (SPONGE_MYSQL: itself, a replica, or a restored backup) is read in one
+snapshot, and may go on meanwhile. What its journal covers is replayed into the
+scratch database, and every audited row is compared. The journal must leave no
+offset out, and be the one that workers published. Prints a line of counts when
+all is equal, else each difference as a line of JSON, and fails.`
+}
+
+// Run verifies.
+func (c *auditVerify) Run(ctx context.Context, parent *auditCommand) (err error) {
+	o, cfg, done, err := c.options(ctx, parent.Dir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, done()) }()
+	if c.Scratch == "" && parent.Dir != "" {
+		if c.Scratch, err = beside(cfg.MySQL); err != nil {
+			return err
+		}
+	}
+	if c.Scratch == "" {
+		return errors.New("--scratch: a database to replay into is needed; better not on production's server")
+	}
+	o.DSN = c.Scratch
+	bar := newReplayProgress()
+	o.Report = bar.show
+	v, err := replay.Verify(ctx, replay.VerifyOptions{Options: o, Production: cfg.MySQL, Keep: c.Keep, Show: c.Show})
+	bar.end()
+	if err != nil {
+		return err
+	}
+	out := json.NewEncoder(os.Stdout)
+	out.SetEscapeHTML(false)
+	for _, f := range v.Findings {
+		if err := out.Encode(f.JSON()); err != nil {
+			return err
+		}
+	}
+	compared := ""
+	if c.WithoutVerifiers {
+		compared = " (but for the verifiers of passwords)"
+	}
+	if v.Wrong > 0 {
+		return fmt.Errorf("%d differences, of which %d are shown; %d rows%s, %d frames of %d batches", v.Wrong, len(v.Findings), v.Compared, compared, v.Frames, v.Rows)
+	}
+	fmt.Printf("equal: %d rows%s, from %d frames of %d batches, of which %d were published and %d will be; %.1f s\n",
+		v.Compared, compared, v.Frames, v.Rows, v.Published, v.Pending, v.Seconds)
+	return nil
+}
+
+// beside names a scratch database on the server of a DSN.
+func beside(dsn string) (string, error) {
+	cfg, err := mysql.ParseDSN(dsn)
+	if err != nil {
+		return "", errors.New("SPONGE_MYSQL is no DSN: user:password@tcp(host:3306)/sponge is one") // err may hold the password
+	}
+	cfg.DBName += fmt.Sprintf("_verify_%d", os.Getpid())
+	return cfg.FormatDSN(), nil
+}
+
+// replayProgress is one line on a terminal.
+type replayProgress struct {
+	on      bool
+	stage   string
+	started time.Time
+	shown   time.Time
+}
+
+func newReplayProgress() *replayProgress { return &replayProgress{on: isTerminal(os.Stderr)} }
+
+func (p *replayProgress) show(at replay.Progress) {
+	now := time.Now()
+	if !p.on || now.Sub(p.shown) < progressEvery {
+		return
+	}
+	if at.Stage != p.stage {
+		p.stage, p.started = at.Stage, now
+	}
+	p.shown = now
+	fmt.Fprintf(os.Stderr, "\r\x1b[K%s: %d", at.Stage, at.Done)
+	if at.Total > 0 {
+		rate := float64(at.Done) / max(now.Sub(p.started).Seconds(), 0.001)
+		left := time.Duration(float64(at.Total-at.Done) / max(rate, 1) * float64(time.Second)).Round(time.Second)
+		fmt.Fprintf(os.Stderr, " of %d, %d %%, %.0f/s, %s left", at.Total, 100*at.Done/at.Total, rate, left)
+	}
+}
+
+func (p *replayProgress) end() {
+	if p.on {
+		fmt.Fprint(os.Stderr, "\r\x1b[K")
+	}
+}
