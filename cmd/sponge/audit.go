@@ -30,6 +30,7 @@ type auditConfig struct {
 	Kafka     []string `env:"SPONGE_KAFKA" envDefault:"127.0.0.1:9092" doc:"Kafka brokers, host:port, separated by commas"`
 	Namespace string   `env:"SPONGE_NAMESPACE" doc:"prefix of every topic and Redis key"`
 	MySQL     string   `env:"SPONGE_MYSQL" envDefault:"sponge@tcp(127.0.0.1:3306)/sponge" doc:"MySQL DSN as go-sql-driver takes it, with the database" secret:"true"`
+	WorkerKey string   `env:"SPONGE_WORKER_KEY" doc:"the workers' secret; for replay and verify only, which open the verifiers of passwords with it" secret:"true"`
 }
 
 // Validate reports every fault of the configuration.

@@ -17,12 +17,6 @@ import (
 	"sponge/workers/replay"
 )
 
-// replayConfig configures sponge audit replay and verify, besides auditConfig.
-type replayConfig struct {
-	auditConfig
-	WorkerKey string `env:"SPONGE_WORKER_KEY" doc:"the workers' secret, from sponge keys: opens sealed passwords, signs session proofs" secret:"true"`
-}
-
 // auditReplaying is what replay and verify have in common.
 type auditReplaying struct {
 	Archive          string `placeholder:"LOCATION" help:"Read an archive instead of the topics."`
@@ -30,8 +24,8 @@ type auditReplaying struct {
 }
 
 // options opens the log. The function closes it.
-func (c *auditReplaying) options(ctx context.Context, dir string) (o replay.Options, cfg replayConfig, done func() error, err error) {
-	if cfg, err = loadFrom[replayConfig](dir); err != nil {
+func (c *auditReplaying) options(ctx context.Context, dir string) (o replay.Options, cfg auditConfig, done func() error, err error) {
+	if cfg, err = loadFrom[auditConfig](dir); err != nil {
 		return o, cfg, nil, err
 	}
 	if !c.WithoutVerifiers {
@@ -44,7 +38,7 @@ func (c *auditReplaying) options(ctx context.Context, dir string) (o replay.Opti
 	}
 	o.Handlers = handlers()
 	o.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	o.Log, done, err = openLog(ctx, &cfg.auditConfig, c.Archive)
+	o.Log, done, err = openLog(ctx, &cfg, c.Archive)
 	return o, cfg, done, err
 }
 

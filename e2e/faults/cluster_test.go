@@ -297,7 +297,7 @@ func output(cmd *exec.Cmd, env []string) (string, error) {
 	cmd.Env, cmd.Stderr, cmd.WaitDelay = env, &stderr, time.Second
 	out, err := cmd.Output()
 	if err != nil {
-		return "", fmt.Errorf("%v: %w\n%s", cmd.Args, err, stderr.String())
+		return string(out), fmt.Errorf("%v: %w\n%s", cmd.Args, err, stderr.String())
 	}
 	return string(out), nil
 }

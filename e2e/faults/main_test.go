@@ -60,6 +60,7 @@ type stage struct {
 	k      *checker
 	rng    *rand.Rand
 	spoilt bool // it is a mutant's: how it ends says nothing
+	torn   bool // its topics and its rows are not of one piece
 }
 
 // newStage starts a cluster and everybody who talks on it.
@@ -90,6 +91,7 @@ func raise(t *testing.T, name string, o clusterOptions, seed uint64) *stage {
 	t.Cleanup(func() {
 		if s.l != nil {
 			s.l.close()
+			s.audit(t, o.binary)
 		}
 		if err := s.c.stop(); err != nil && !s.spoilt {
 			t.Error(err)
@@ -106,6 +108,28 @@ func raise(t *testing.T, name string, o clusterOptions, seed uint64) *stage {
 	}
 	return s
 }
+
+// audit replays all that the cluster was sent, whatever has befallen it, and
+// compares every row. Workers go on meanwhile.
+func (s *stage) audit(t *testing.T, binary string) {
+	if s.spoilt || s.torn || t.Failed() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), auditLimit)
+	defer cancel()
+	env := append(slices.Clone(s.c.env), "SPONGE_KAFKA="+s.c.kafka.Addr(), "SPONGE_MYSQL="+s.c.mysql.DSN("sponge"),
+		"SPONGE_AUDIT_SCRATCH="+s.c.mysql.DSN("sponge_verify"), "SPONGE_AUDIT_INTO="+s.c.mysql.DSN("sponge_replay"))
+	for _, command := range []string{"verify", "replay"} {
+		said, err := output(exec.CommandContext(ctx, binary, "audit", command), env)
+		t.Logf("audit %s: %s", command, said)
+		if err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// auditLimit bounds a replay of all that a cluster was sent.
+const auditLimit = 5 * time.Minute
 
 // result is a line of the table.
 type result struct {

@@ -3,10 +3,12 @@
 package faults
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"slices"
 	"strings"
@@ -72,33 +74,103 @@ func (s *stage) acknowledgedAreStored(ctx context.Context, since time.Time) erro
 }
 
 // emptied takes from the edges what they have not read yet: a Redis that has
-// failed over to a copy which lags behind, or evicts.
+// failed over to a copy which lags behind, or evicts. Where another message
+// follows, clients notice that one is missing and ask; the last word of a
+// conversation only the edge can miss.
 func emptied() *fault {
 	const unread = time.Second // two bursts; less than a lease
-	return &fault{name: "the edges' streams vanish with what is in them", bar: backBar, doubles: true, strike: func(ctx context.Context, s *stage) (time.Time, error) {
-		options, err := redis.ParseURL(s.c.redis.URL())
-		if err != nil {
-			return time.Time{}, err
+	var from, to *plain
+	round := 0
+	return &fault{
+		name: "the edges' streams vanish with what is in them", bar: backBar, doubles: true,
+		prepare: func(ctx context.Context, s *stage) (err error) {
+			from, err = newPlain(ctx, s, s.c.edges[0])
+			if err == nil {
+				to, err = newPlain(ctx, s, s.c.edges[1])
+			}
+			return err
+		},
+		strike: func(ctx context.Context, s *stage) (time.Time, error) {
+			links := linksOf(s.c.edges, linkRedis)
+			for _, l := range links {
+				l.silence()
+			}
+			pause(ctx, unread/2) // what an edge had asked for may be on its way
+			round++
+			last := fmt.Sprintf("last word %d", round)
+			err := from.say(fmt.Sprintf(`{"msgType":4,"TOID":%d,"msg":%q}`, to.user, last))
+			pause(ctx, unread/2)
+			err = errors.Join(err, s.c.loseStreams(ctx))
+			for _, l := range links {
+				err = errors.Join(err, l.mend())
+			}
+			since := time.Now()
+			if err == nil && to.hear(last) != nil {
+				err = fmt.Errorf("NOT PUSHED: %q, the last word of a conversation", last)
+			}
+			return since, err
+		},
+	}
+}
+
+// loseStreams deletes the edges' streams.
+func (c *cluster) loseStreams(ctx context.Context) error {
+	options, err := redis.ParseURL(c.redis.URL())
+	if err != nil {
+		return err
+	}
+	client := redis.NewClient(options)
+	defer client.Close()
+	streams, err := client.Keys(ctx, "*"+channel.Key("", "*")).Result()
+	if err != nil {
+		return err
+	}
+	if len(streams) < len(c.edges) {
+		return fmt.Errorf("%d edges have %d streams", len(c.edges), len(streams))
+	}
+	return client.Del(ctx, streams...).Err()
+}
+
+// plain is a logged-in connection that asks for nothing by itself.
+type plain struct {
+	net.Conn
+	lines *bufio.Reader
+	user  int64
+}
+
+func newPlain(ctx context.Context, s *stage, edge *proc) (*plain, error) {
+	user, err := s.l.watcher.client.Register(ctx, "plain", password)
+	if err != nil {
+		return nil, err
+	}
+	nc, err := net.Dial("tcp", edge.listens)
+	if err != nil {
+		return nil, err
+	}
+	s.t.Cleanup(func() { nc.Close() })
+	p := &plain{nc, bufio.NewReader(nc), user.User}
+	if err := p.say(fmt.Sprintf(`{"msgType":1,"USERID":%d,"password":%q}`, user.User, password)); err != nil {
+		return nil, err
+	}
+	return p, p.hear(`"msgType":101,"code":0`)
+}
+
+func (p *plain) say(frame string) error {
+	_, err := fmt.Fprintln(p, frame)
+	return err
+}
+
+// hear waits for a line that holds a text.
+func (p *plain) hear(text string) error {
+	if err := p.SetReadDeadline(time.Now().Add(deliveryLimit)); err != nil {
+		return err
+	}
+	for {
+		line, err := p.lines.ReadString('\n')
+		if err != nil || strings.Contains(line, text) {
+			return err
 		}
-		client := redis.NewClient(options)
-		defer client.Close()
-		links := linksOf(s.c.edges, linkRedis)
-		for _, l := range links {
-			l.silence()
-		}
-		pause(ctx, unread)
-		streams, err := client.Keys(ctx, "*"+channel.Key("", "*")).Result()
-		if err == nil && len(streams) < len(s.c.edges) {
-			err = fmt.Errorf("%d edges have %d streams", len(s.c.edges), len(streams))
-		}
-		if err == nil {
-			err = client.Del(ctx, streams...).Err()
-		}
-		for _, l := range links {
-			err = errors.Join(err, l.mend())
-		}
-		return time.Now(), err
-	}}
+	}
 }
 
 // lockWait holds the row of a busy conversation for longer than a worker waits
