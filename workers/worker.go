@@ -189,8 +189,7 @@ const (
 // RememberFor is how long a success is remembered by frame id, of record time.
 const RememberFor = 7 * 24 * time.Hour
 
-// clean removes sessions and outcomes that have had their time. Outcomes stay
-// a day longer than they count, since clocks differ.
+// clean removes sessions and outcomes that have had their time.
 func (w *Worker) clean(ctx context.Context) {
 	tick := time.NewTicker(cleanEvery)
 	defer tick.Stop()
@@ -200,16 +199,29 @@ func (w *Worker) clean(ctx context.Context) {
 			return
 		case now := <-tick.C:
 			// By sessions_expiry and outcomes_age.
-			for query, limit := range map[string]time.Time{
-				"DELETE FROM sessions WHERE expires_at < ? LIMIT ?":  now,
-				"DELETE FROM outcomes WHERE recorded_at < ? LIMIT ?": now.Add(-RememberFor - 24*time.Hour),
-			} {
-				if err := w.cleanRows(ctx, query, limit); err != nil && ctx.Err() == nil {
-					w.log.Warn("remove old rows", "error", err)
-				}
+			err := w.cleanRows(ctx, "DELETE FROM sessions WHERE expires_at < ? LIMIT ?", now)
+			if err == nil {
+				err = w.cleanOutcomes(ctx, now)
+			}
+			if err != nil && ctx.Err() == nil {
+				w.log.Warn("remove old rows", "error", err)
 			}
 		}
 	}
+}
+
+// cleanOutcomes keeps outcomes a day longer than they count, since clocks differ,
+// and counts from the newest of them: a backlog that is handled late decides as it
+// would have then, and as a replay does.
+func (w *Worker) cleanOutcomes(ctx context.Context, now time.Time) error {
+	var newest sql.NullInt64
+	if err := w.db.QueryRowContext(ctx, "SELECT MAX(recorded_at) FROM outcomes").Scan(&newest); err != nil {
+		return err
+	}
+	if at := time.UnixMilli(newest.Int64); at.Before(now) {
+		now = at
+	}
+	return w.cleanRows(ctx, "DELETE FROM outcomes WHERE recorded_at < ? LIMIT ?", now.Add(-RememberFor-24*time.Hour))
 }
 
 func (w *Worker) cleanRows(ctx context.Context, query string, limit time.Time) error {
