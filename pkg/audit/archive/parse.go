@@ -1,0 +1,287 @@
+package archive
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"sponge/pkg/envelope"
+	"sponge/pkg/keys"
+	"sponge/pkg/protocol"
+	"sponge/pkg/queue"
+)
+
+// errLine means a line that AppendLine does not write.
+var errLine = errors.New("archive: no line of an archive")
+
+// ParseLine reads what AppendLine wrote. The message has no bytes of the line's.
+func ParseLine(line []byte) (queue.Message, error) {
+	s := scanner{b: line}
+	m := s.message()
+	if s.bad {
+		return queue.Message{}, fmt.Errorf("%w: at byte %d", errLine, len(line)-len(s.b))
+	}
+	return m, nil
+}
+
+// lineOffset is a line's offset, at less cost than ParseLine.
+func lineOffset(line []byte) (int64, error) {
+	s := scanner{b: line}
+	s.expect(`{"offset":`)
+	n := s.int()
+	if s.bad {
+		return 0, errLine
+	}
+	return n, nil
+}
+
+// lineTime is the time of a line's record in Unix milliseconds, at less cost
+// than ParseLine.
+func lineTime(line []byte) (int64, error) {
+	s := scanner{b: line}
+	s.expect(`{"offset":`)
+	s.int()
+	s.expect(`,"time":`)
+	ms := s.time()
+	if s.bad {
+		return 0, errLine
+	}
+	return ms, nil
+}
+
+// scanner reads a line from left to right. It keeps the first error; what
+// follows reads as zero. Lines are no JSON of a stranger's, so it knows only
+// what AppendLine writes.
+type scanner struct {
+	b   []byte
+	bad bool
+}
+
+func (s *scanner) message() (m queue.Message) {
+	s.expect(`{"offset":`)
+	m.Offset = s.int()
+	s.expect(`,"time":`)
+	m.Time = time.UnixMilli(s.time())
+	switch {
+	case s.skip(`,"header":`):
+		m.Header = s.base64()
+	case s.skip(`,"arrival":`):
+		m.Header = s.envelope()
+	}
+	if s.skip(`,"headers":[`) {
+		m.Rest = s.rest()
+	}
+	if s.skip(`,"key`) {
+		m.Key = s.bytes()
+	}
+	switch {
+	case s.skip(`,"frameBase64":`):
+		m.Value = s.base64()
+		s.expect(`}`)
+	case s.skip(`,"frame":`):
+		// The frame is the last field, so it needs no look into it.
+		if n := len(s.b) - 1; n < 1 || s.b[n] != '}' {
+			s.fail()
+		} else {
+			m.Value, s.b = bytes.Clone(s.b[:n]), nil
+		}
+	default:
+		s.expect(`}`)
+	}
+	s.bad = s.bad || len(s.b) > 0
+	return m
+}
+
+// envelope reads an envelope's fields behind the name of the first, and encodes
+// them again.
+func (s *scanner) envelope() []byte {
+	var e envelope.Envelope
+	e.Arrival = s.time()
+	s.expect(`,"request":`)
+	e.Request = uint32(s.uint())
+	s.expect(`,"frameId":"`)
+	if id := s.take(2 * len(e.FrameID)); id != nil {
+		if _, err := hex.Decode(e.FrameID[:], id); err != nil {
+			s.fail()
+		}
+	}
+	s.expect(`"`)
+	if s.skip(`,"kind":`) {
+		e.Kind = s.kind()
+	}
+	if s.skip(`,"since":`) {
+		e.Since = s.int()
+	}
+	if s.skip(`,"ranges":[`) {
+		for again := true; again && !s.bad; again = s.skip(`,`) {
+			var n [4]int64
+			for i := range n {
+				s.expect("[,,,"[i : i+1])
+				n[i] = s.int()
+			}
+			s.expect(`]`)
+			e.Ranges = append(e.Ranges, envelope.Range{Conversation: protocol.Conversation{A: n[0], B: n[1]}, From: n[2], To: n[3]})
+		}
+		s.expect(`]`)
+	}
+	s.expect(`,"node":`)
+	e.Node = string(s.string())
+	s.expect(`,"conn":`)
+	e.Conn = s.uint()
+	s.expect(`,"peer":`)
+	e.Peer = string(s.string())
+	if s.skip(`,"user":`) {
+		user := s.int()
+		s.expect(`,"proof":`)
+		b := s.base64()
+		if len(b) != keys.ProofSize {
+			s.fail()
+			return nil
+		}
+		proof := keys.Proof(b)
+		if proof.User() != user {
+			s.fail()
+		}
+		e.Proof = &proof
+	}
+	if s.bad {
+		return nil
+	}
+	return e.Append(make([]byte, 0, 128))
+}
+
+func (s *scanner) kind() envelope.Kind {
+	for _, k := range []envelope.Kind{envelope.Report, envelope.Sync, envelope.Renew} {
+		if s.skip(`"` + k.String() + `"`) {
+			return k
+		}
+	}
+	return envelope.Kind(s.uint())
+}
+
+func (s *scanner) rest() (out []queue.Header) {
+	for again := true; again && !s.bad; again = s.skip(`,`) {
+		var h queue.Header
+		s.expect(`{"key`)
+		h.Key = string(s.bytes())
+		if s.skip(`,"value`) {
+			h.Value = s.bytes()
+		}
+		s.expect(`}`)
+		out = append(out, h)
+	}
+	s.expect(`]`)
+	return out
+}
+
+func (s *scanner) fail() { s.bad = true }
+
+// skip goes on behind text, if that is what comes.
+func (s *scanner) skip(text string) bool {
+	if s.bad || len(s.b) < len(text) || string(s.b[:len(text)]) != text {
+		return false
+	}
+	s.b = s.b[len(text):]
+	return true
+}
+
+func (s *scanner) expect(text string) {
+	if !s.skip(text) {
+		s.fail()
+	}
+}
+
+func (s *scanner) take(n int) []byte {
+	if s.bad || len(s.b) < n {
+		s.fail()
+		return nil
+	}
+	out := s.b[:n]
+	s.b = s.b[n:]
+	return out
+}
+
+func (s *scanner) number() string {
+	n := 0
+	for n < len(s.b) && (s.b[n] >= '0' && s.b[n] <= '9' || n == 0 && s.b[n] == '-') {
+		n++
+	}
+	return string(s.take(n))
+}
+
+func (s *scanner) int() int64 {
+	n, err := strconv.ParseInt(s.number(), 10, 64)
+	s.bad = s.bad || err != nil
+	return n
+}
+
+func (s *scanner) uint() uint64 {
+	n, err := strconv.ParseUint(s.number(), 10, 64)
+	s.bad = s.bad || err != nil
+	return n
+}
+
+func (s *scanner) time() int64 {
+	if !s.skip(`"`) {
+		return s.int()
+	}
+	t, err := time.Parse(timeForm, string(s.take(len(timeForm))))
+	s.bad = s.bad || err != nil
+	s.expect(`"`)
+	return t.UnixMilli()
+}
+
+// bytes reads what appendBytes wrote, behind the beginning of the name.
+func (s *scanner) bytes() []byte {
+	if s.skip(`Base64":`) {
+		return s.base64()
+	}
+	s.expect(`":`)
+	return s.string()
+}
+
+func (s *scanner) base64() []byte {
+	s.expect(`"`)
+	n := bytes.IndexByte(s.b, '"')
+	if s.bad || n < 0 {
+		s.fail()
+		return nil
+	}
+	out := make([]byte, base64.StdEncoding.DecodedLen(n))
+	n, err := base64.StdEncoding.Strict().Decode(out, s.take(n))
+	s.bad = s.bad || err != nil
+	s.expect(`"`)
+	return out[:n]
+}
+
+// string reads a string as a copy, never nil.
+func (s *scanner) string() []byte {
+	s.expect(`"`)
+	out := []byte{}
+	for !s.bad {
+		n := bytes.IndexAny(s.b, `"\`)
+		if n < 0 {
+			break
+		}
+		out = append(out, s.take(n)...)
+		if s.skip(`"`) {
+			return out
+		}
+		s.expect(`\`)
+		if s.skip(`u00`) {
+			var c [1]byte
+			if _, err := hex.Decode(c[:], s.take(2)); err != nil {
+				s.fail()
+			}
+			out = append(out, c[0])
+		} else {
+			out = append(out, s.take(1)...)
+		}
+	}
+	s.fail()
+	return nil
+}

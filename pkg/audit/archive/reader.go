@@ -1,0 +1,157 @@
+package archive
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"runtime"
+	"sort"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"sponge/pkg/audit"
+	"sponge/pkg/queue"
+)
+
+// Reader is an archive as an audit.Log: what its manifests name when it is
+// opened. It keeps about 300 bytes for each file. Safe for concurrent use.
+type Reader struct {
+	store     Store
+	head      Head
+	key       ed25519.PublicKey
+	namespace string
+	held      map[string]map[int]Span
+	files     map[string]map[int][]File // by offset
+}
+
+var _ audit.Log = (*Reader)(nil)
+
+// NewReader reads all manifests of an archive and checks their chain. Each must
+// be signed with the trusted key; without one (nil), all with the same key, which
+// proves only that nobody without that key has altered anything since. What is
+// wrong is a *Fault.
+func NewReader(ctx context.Context, s Store, trusted ed25519.PublicKey) (*Reader, error) {
+	r := &Reader{store: s, files: map[string]map[int][]File{}}
+	last, err := walk(ctx, s, trusted, func(m *sealed) error {
+		for _, f := range m.Files {
+			if r.files[f.Topic] == nil {
+				r.files[f.Topic] = map[int][]File{}
+			}
+			r.files[f.Topic][f.Partition] = append(r.files[f.Topic][f.Partition], f)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	r.head, r.key, r.namespace, r.held = last.head, last.key, last.Namespace, last.Held
+	return r, nil
+}
+
+// Head is the archive's last manifest.
+func (r *Reader) Head() Head { return r.head }
+
+// Key is the key that the manifests are signed with.
+func (r *Reader) Key() ed25519.PublicKey { return r.key }
+
+// Namespace is that of the topics in the archive.
+func (r *Reader) Namespace() string { return r.namespace }
+
+// Bounds implements audit.Log.
+func (r *Reader) Bounds(_ context.Context, topic string) (map[int]queue.Bounds, error) {
+	held, ok := r.held[topic]
+	if !ok {
+		return nil, fmt.Errorf("%w: %s in %s", audit.ErrNoTopic, topic, r.store)
+	}
+	out := map[int]queue.Bounds{}
+	for p, span := range held {
+		out[p] = span.bounds()
+	}
+	return out, nil
+}
+
+// OffsetsAt implements audit.Log. It reads at most one file of a partition, from
+// its beginning.
+func (r *Reader) OffsetsAt(ctx context.Context, topic string, t time.Time) (map[int]int64, error) {
+	bounds, err := r.Bounds(ctx, topic)
+	if err != nil {
+		return nil, err
+	}
+	var mu sync.Mutex
+	out := map[int]int64{} // guarded by mu
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for p, b := range bounds {
+		group.Go(func() error {
+			offset, err := r.offsetAt(ctx, r.files[topic][p], t.UnixMilli(), b.Next)
+			mu.Lock()
+			defer mu.Unlock()
+			out[p] = offset
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (r *Reader) offsetAt(ctx context.Context, files []File, ms, next int64) (int64, error) {
+	for _, f := range files {
+		if f.MaxTime < ms {
+			continue
+		}
+		in, err := openFile(ctx, r.store, f)
+		if err != nil {
+			return 0, err
+		}
+		defer in.close()
+		for {
+			line, offset, err := in.line()
+			if errors.Is(err, io.EOF) {
+				return 0, in.wrong("no record has the time %d, which the manifest says", f.MaxTime)
+			}
+			if err != nil {
+				return 0, err
+			}
+			at, err := lineTime(line)
+			if err != nil {
+				return 0, in.judge(in.wrong("offset %d: %v", offset, err))
+			}
+			if at >= ms {
+				return offset, nil
+			}
+		}
+	}
+	return next, nil
+}
+
+// Open implements audit.Log. A partition's files are opened one behind the other
+// when Next comes to them. Next's errors are *Faults where a file is not what
+// its manifest says, at the latest at the file's end.
+func (r *Reader) Open(ctx context.Context, topic string, ranges map[int]queue.Bounds) (audit.Stream, error) {
+	bounds, err := r.Bounds(ctx, topic)
+	if err != nil {
+		return nil, err
+	}
+	s := &stream{store: r.store, parts: map[int]*partition{}}
+	for p, want := range ranges {
+		held, ok := bounds[p]
+		if want.First < held.First || want.Next > held.Next || !ok {
+			return nil, &audit.RangeError{Topic: topic, Partition: p, Wanted: want, Held: held}
+		}
+		files := r.files[topic][p]
+		from := sort.Search(len(files), func(i int) bool { return files[i].Last >= want.First })
+		to := sort.Search(len(files), func(i int) bool { return files[i].First >= want.Next })
+		s.parts[p] = &partition{files: files[from:max(from, to)], want: want}
+	}
+	return s, nil
+}
+
+// Topics are the archive's topics with the offsets it holds of each partition.
+func (r *Reader) Topics() map[string]map[int]Span { return maps.Clone(r.held) }
