@@ -175,7 +175,9 @@ func TestManifestsThatAreNotWhatTheyWere(t *testing.T) {
 		{"two swapped", func() { overwrite(t, s, two, whole[three]); overwrite(t, s, three, whole[two]) }, ErrNumber, two},
 		{"one moved up", func() { overwrite(t, s, two, whole[three]); os.Remove(s.path(three)) }, ErrNumber, two},
 		{"signed by another key", func() { overwrite(t, s, two, forge(2, thief, drop)) }, ErrKey, two},
-		{"altered, not signed again", func() { overwrite(t, s, two, bytes.Replace(whole[two], []byte(`"records":20`), []byte(`"records":21`), 1)) }, ErrSignature, two},
+		{"altered, not signed again", func() {
+			overwrite(t, s, two, bytes.Replace(whole[two], []byte(`"records":20`), []byte(`"records":21`), 1))
+		}, ErrSignature, two},
 		{"cut", func() { overwrite(t, s, two, whole[two][:100]) }, ErrManifest, two},
 		{"a field beside", func() { overwrite(t, s, two, append(bytes.TrimSuffix(whole[two], []byte("}\n")), `,"x":1}`...)) }, ErrManifest, two},
 		{"a newer format", func() { overwrite(t, s, three, forge(3, mine, func(m *Manifest) { m.Format = Format + 1 })) }, ErrFormat, three},

@@ -104,6 +104,11 @@ func (b *bucket) Names(ctx context.Context, prefix string) iter.Seq2[string, err
 				return
 			}
 		}
+		// The client ends a listing without a word when its context ends: half of a
+		// list must not look like a whole one.
+		if err := ctx.Err(); err != nil {
+			yield("", b.failed("list", prefix, err))
+		}
 	}
 }
 
