@@ -23,6 +23,10 @@ type auditCommand struct {
 	Read   auditRead   `cmd:"" help:"Stream frames with their origin, merged by time."`
 	Replay auditReplay `cmd:"" help:"Replay the log into an empty database: as it is, or as it was."`
 	Verify auditVerify `cmd:"" help:"Compare every audited row of production with what its log gives."`
+
+	Archive auditArchiveCommand `cmd:"" help:"Copy the log into a directory or a bucket, signed, for as long as it must be proved."`
+	Check   auditCheckCommand   `cmd:"" help:"Prove an archive complete and unaltered."`
+	Key     auditKeyCommand     `cmd:"" help:"Make the key pair that an archive is signed and checked with."`
 }
 
 // auditConfig configures sponge audit.
@@ -98,10 +102,12 @@ func readClusterEnv(dir string) (map[string]string, error) {
 
 // openLog opens the log that is asked for: the topics, or with archive a copy
 // of them. The function closes it.
-func openLog(_ context.Context, cfg *auditConfig, archive string) (audit.Log, func() error, error) {
+func openLog(ctx context.Context, cfg *auditConfig, archive string) (audit.Log, func() error, error) {
+	nothing := func() error { return nil }
 	if archive != "" {
-		return nil, nil, errors.New("--archive: this version reads topics only")
+		log, err := openArchive(ctx, archive)
+		return log, nothing, err
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	return audit.NewTopics(cfg.Kafka, cfg.Namespace, log), func() error { return nil }, nil
+	return audit.NewTopics(cfg.Kafka, cfg.Namespace, log), nothing, nil
 }

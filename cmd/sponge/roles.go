@@ -210,7 +210,8 @@ func (envCommand) Run() error {
 		cfg  any
 	}{
 		{"sponge edge", edge.Config{}}, {"sponge worker", workers.Config{}},
-		{"sponge migrate", migrateConfig{}}, {"sponge audit", auditConfig{}}, {"every role", telemetry.Config{}},
+		{"sponge migrate", migrateConfig{}}, {"sponge audit", auditConfig{}}, {"sponge audit archive, check", auditArchiveConfig{}},
+		{"every role", telemetry.Config{}},
 	} {
 		fmt.Printf("# --- %s\n", role.name)
 		for _, v := range config.Variables(role.cfg) {

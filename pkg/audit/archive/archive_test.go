@@ -39,7 +39,7 @@ func public(k ed25519.PrivateKey) ed25519.PublicKey { return k.Public().(ed25519
 // newLog is a log with all topics.
 func newLog() *audittest.Log {
 	log := new(audittest.Log)
-	for _, topic := range audit.Topics() {
+	for _, topic := range audit.AllTopics() {
 		log.Create(topic, 2)
 	}
 	return log
@@ -235,6 +235,9 @@ func TestWhatAnArchiveDoesNotHold(t *testing.T) {
 	}
 	if _, err := r.Open(t.Context(), storage, map[int]queue.Bounds{5: {}}); !errors.As(err, &re) {
 		t.Errorf("no such partition: %v", err)
+	}
+	if got, err := readRange(t.Context(), r, storage, 0, queue.Bounds{First: 20, Next: 20}); err != nil || len(got) > 0 {
+		t.Errorf("an empty range: %v, %v", got, err)
 	}
 	if _, err := OpenStore(filepath.Join(t.TempDir(), "none"), false, StoreConfig{}); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("no such directory: %v", err)

@@ -176,7 +176,7 @@ func (r *run) all(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, topic := range audit.Topics() {
+	for _, topic := range audit.AllTopics() {
 		if len(todo[topic]) > 0 && err == nil {
 			err = r.copyTopic(ctx, topic, todo[topic])
 		}
@@ -193,7 +193,7 @@ func (r *run) all(ctx context.Context) error {
 // plan finds what to copy. Partitions with a gap are left out, and told of.
 func (r *run) plan(ctx context.Context) (map[string]map[int]queue.Bounds, error) {
 	todo := map[string]map[int]queue.Bounds{}
-	for _, topic := range audit.Topics() {
+	for _, topic := range audit.AllTopics() {
 		bounds, err := r.a.cfg.Log.Bounds(ctx, topic)
 		if errors.Is(err, audit.ErrNoTopic) && len(r.held[topic]) == 0 {
 			r.a.cfg.Logger.Warn("archive: there is no such topic yet", "topic", topic)

@@ -139,6 +139,8 @@ func TestAnotherKeyOrNamespace(t *testing.T) {
 	wants(t, err, ErrKey, manifestName(1))
 	a = archiver(log, s)
 	a.cfg.Namespace = "x."
+	_, err = Check(t.Context(), s, CheckConfig{Namespace: &a.cfg.Namespace})
+	wants(t, err, ErrNamespace, manifestName(1))
 	_, err = a.RunOnce(t.Context())
 	wants(t, err, ErrNamespace, manifestName(1))
 }

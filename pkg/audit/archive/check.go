@@ -27,6 +27,9 @@ type CheckConfig struct {
 	// offsets; nil: it is not compared.
 	Topics audit.Log
 
+	// Namespace is that of Topics: the archive must be of the same. Nil: any.
+	Namespace *string
+
 	Progress func(CheckProgress) // called now and then; may be nil
 }
 
@@ -109,6 +112,9 @@ func (c *checker) check(ctx context.Context) error {
 	}
 	r := c.report
 	r.Head, r.Key, r.Namespace = last.head, last.key, last.Namespace
+	if want := c.cfg.Namespace; want != nil && *want != last.Namespace {
+		return fault(manifestName(last.Number), ErrNamespace, "%q, not %q", last.Namespace, *want)
+	}
 	if _, err := walk(ctx, c.store, last.key, func(m *sealed) error { return c.manifest(ctx, m) }); err != nil {
 		return err
 	}

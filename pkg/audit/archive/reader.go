@@ -142,13 +142,13 @@ func (r *Reader) Open(ctx context.Context, topic string, ranges map[int]queue.Bo
 	s := &stream{store: r.store, parts: map[int]*partition{}}
 	for p, want := range ranges {
 		held, ok := bounds[p]
-		if want.First < held.First || want.Next > held.Next || !ok {
+		if !ok || want.First < want.Next && (want.First < held.First || want.Next > held.Next) {
 			return nil, &audit.RangeError{Topic: topic, Partition: p, Wanted: want, Held: held}
 		}
 		files := r.files[topic][p]
 		from := sort.Search(len(files), func(i int) bool { return files[i].Last >= want.First })
 		to := sort.Search(len(files), func(i int) bool { return files[i].First >= want.Next })
-		s.parts[p] = &partition{files: files[from:max(from, to)], want: want}
+		s.parts[p] = &partition{files: files[min(from, to):to], want: want}
 	}
 	return s, nil
 }

@@ -3,7 +3,6 @@ package archive
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 
 	"sponge/pkg/queue"
@@ -40,7 +39,7 @@ func (s *stream) Next(ctx context.Context, partition int) ([]queue.Message, erro
 	case s.closed:
 		return nil, errors.New("archive: the stream is closed")
 	case p == nil:
-		return nil, fmt.Errorf("archive: partition %d was not opened", partition)
+		return nil, io.EOF // it was not asked for
 	case p.err == nil:
 		var out []queue.Message
 		out, p.err = p.batch(ctx, s.store)

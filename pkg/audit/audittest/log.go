@@ -151,14 +151,15 @@ func (l *Log) Open(ctx context.Context, topic string, ranges map[int]queue.Bound
 	defer l.mu.Unlock()
 	s := stream{}
 	for _, p := range slices.Sorted(maps.Keys(ranges)) {
-		want, held := ranges[p], bounds[p]
-		if want.First < held.First || want.Next > held.Next {
+		want := ranges[p]
+		held, ok := bounds[p]
+		if !ok || want.First < want.Next && (want.First < held.First || want.Next > held.Next) {
 			return nil, &audit.RangeError{Topic: topic, Partition: p, Wanted: want, Held: held}
 		}
 		messages := l.at(topic, p).messages
 		i, _ := slices.BinarySearchFunc(messages, want.First, byOffset)
 		j, _ := slices.BinarySearchFunc(messages, want.Next, byOffset)
-		s[p] = messages[i:max(i, j)]
+		s[p] = messages[min(i, j):j]
 	}
 	return s, nil
 }

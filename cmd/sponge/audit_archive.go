@@ -1,0 +1,296 @@
+package main
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"sponge/pkg/audit"
+	"sponge/pkg/audit/archive"
+	"sponge/pkg/config"
+	"sponge/pkg/telemetry"
+)
+
+// archiveConfig configures every command that opens an archive.
+type archiveConfig struct {
+	PublicKey  string `env:"SPONGE_AUDIT_PUBLIC_KEY" doc:"public key that an archive must be signed with, from sponge audit key; empty: an archive's own is taken"`
+	S3Endpoint string `env:"SPONGE_AUDIT_S3_ENDPOINT" doc:"host:port or URL of an S3-compatible store for s3:// archives, http:// for one without TLS; empty: Amazon's. Credentials are AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, ~/.aws/credentials, or the machine's role"`
+	S3Region   string `env:"SPONGE_AUDIT_S3_REGION" doc:"the bucket's region; empty: the store is asked"`
+}
+
+// Validate reports every fault of the configuration.
+func (c *archiveConfig) Validate() error {
+	_, err := c.trusted("")
+	return err
+}
+
+// trusted is the key to trust: the one given by a flag, else the configured
+// one, else nil.
+func (c *archiveConfig) trusted(flag string) (ed25519.PublicKey, error) {
+	for _, k := range []struct{ name, text string }{{"--key", flag}, {"SPONGE_AUDIT_PUBLIC_KEY", c.PublicKey}} {
+		if k.text == "" {
+			continue
+		}
+		key, err := archive.ParsePublicKey(k.text)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", k.name, err)
+		}
+		return key, nil
+	}
+	return nil, nil
+}
+
+func (c *archiveConfig) store(retention archive.Retention) archive.StoreConfig {
+	return archive.StoreConfig{Endpoint: c.S3Endpoint, Region: c.S3Region, Retention: retention}
+}
+
+// openArchive opens an archive as a log.
+func openArchive(ctx context.Context, location string) (audit.Log, error) {
+	cfg, err := config.Load[archiveConfig]()
+	if err != nil {
+		return nil, err
+	}
+	store, err := archive.OpenStore(location, false, cfg.store(archive.Retention{}))
+	if err != nil {
+		return nil, err
+	}
+	key, err := cfg.trusted("")
+	if err != nil {
+		return nil, err
+	}
+	return archive.NewReader(ctx, store, key)
+}
+
+// auditArchiveConfig configures sponge audit archive.
+type auditArchiveConfig struct {
+	Kafka     []string `env:"SPONGE_KAFKA" envDefault:"127.0.0.1:9092" doc:"Kafka brokers, host:port, separated by commas"`
+	Namespace string   `env:"SPONGE_NAMESPACE" doc:"prefix of every topic and Redis key"`
+	Key       string   `env:"SPONGE_AUDIT_KEY" secret:"true" doc:"secret key that archives are signed with, from sponge audit key; only who writes the archive may have it"`
+	archiveConfig
+}
+
+// Validate reports every fault of the configuration.
+func (c *auditArchiveConfig) Validate() error {
+	err := config.Required("SPONGE_AUDIT_KEY", c.Key)
+	if err == nil {
+		_, err = c.key()
+	}
+	return errors.Join(err, c.archiveConfig.Validate())
+}
+
+func (c *auditArchiveConfig) key() (ed25519.PrivateKey, error) {
+	key, err := archive.ParseKey(c.Key)
+	if err != nil {
+		return nil, fmt.Errorf("SPONGE_AUDIT_KEY: %w", err)
+	}
+	return key, nil
+}
+
+// auditArchiveCommand copies the topics into an archive.
+type auditArchiveCommand struct {
+	To         string        `required:"" placeholder:"LOCATION" help:"The archive: a directory, or s3://bucket/prefix. It is made where there is none."`
+	Every      time.Duration `placeholder:"DURATION" help:"Go on as a service and archive so often, such as 1h. Without: once."`
+	Lag        time.Duration `placeholder:"DURATION" help:"Leave records that are younger for the next time."`
+	RetainDays int           `placeholder:"N" help:"Have the bucket refuse to remove what is put there, for so many days. It needs object lock."`
+	RetainMode string        `default:"GOVERNANCE" enum:"GOVERNANCE,COMPLIANCE" help:"GOVERNANCE: who has a special right may remove it earlier. COMPLIANCE: nobody may, whatever happens."`
+}
+
+// Help is the long help.
+func (auditArchiveCommand) Help() string {
+	return `Goes on where the archive ends. A run that found something new writes files and
+then one manifest, which names them and is signed with SPONGE_AUDIT_KEY: what no
+manifest names is no part of the archive. Records that retention removed before
+they were archived are an error that names them; the rest is archived all the
+same. Only one archiver may write to an archive; a second does no harm.
+
+The line that it prints ends with the archive's head, a number and a hash: who
+writes it down elsewhere can have sponge audit check prove later that nothing was
+cut off.`
+}
+
+// Run archives once or as a service.
+func (c *auditArchiveCommand) Run(ctx context.Context, parent *auditCommand) error {
+	t, terr := config.Load[telemetry.Config]()
+	cfg, err := loadFrom[auditArchiveConfig](parent.Dir)
+	if err := errors.Join(terr, err); err != nil {
+		return err
+	}
+	if c.Every < 0 || c.Lag < 0 {
+		return errors.New("--every and --lag are not below 0")
+	}
+	key, err := cfg.key()
+	if err != nil {
+		return err
+	}
+	trusted, err := cfg.trusted("")
+	if err != nil {
+		return err
+	}
+	if own := key.Public().(ed25519.PublicKey); trusted != nil && !trusted.Equal(own) {
+		return errors.New("SPONGE_AUDIT_KEY and SPONGE_AUDIT_PUBLIC_KEY are not of one pair")
+	}
+	store, err := archive.OpenStore(c.To, true, cfg.store(archive.Retention{Mode: c.RetainMode, Days: c.RetainDays}))
+	if err != nil {
+		return err
+	}
+	log := t.Logger(os.Stderr).With("role", "archive")
+	bar := newArchiveProgress()
+	a := archive.NewArchiver(archive.Config{Log: audit.NewTopics(cfg.Kafka, cfg.Namespace, log), Store: store, Key: key,
+		Namespace: cfg.Namespace, Lag: c.Lag, Logger: log,
+		Progress: func(p archive.Progress) { bar.show("archive", p.Done, p.Total, "records") }})
+	if c.Every > 0 {
+		bar.on = false // the log tells
+		return a.Run(ctx, c.Every)
+	}
+	res, err := a.RunOnce(ctx)
+	bar.end()
+	switch {
+	case res.Manifests > 0:
+		fmt.Printf("archived %d records in %d files, %s (%s of lines); head %s\n",
+			res.Records, res.Files, megabytes(res.Size), megabytes(res.Unpacked), res.Head)
+	case err == nil && res.Head.Number > 0:
+		fmt.Printf("nothing new; head %s\n", res.Head)
+	case err == nil:
+		fmt.Println("nothing to archive yet")
+	}
+	return err
+}
+
+// auditCheckConfig configures sponge audit check.
+type auditCheckConfig struct {
+	Kafka     []string `env:"SPONGE_KAFKA" envDefault:"127.0.0.1:9092" doc:"Kafka brokers, host:port, separated by commas"`
+	Namespace string   `env:"SPONGE_NAMESPACE" doc:"prefix of every topic and Redis key"`
+	archiveConfig
+}
+
+// Validate reports every fault of the configuration.
+func (c *auditCheckConfig) Validate() error { return c.archiveConfig.Validate() }
+
+// auditCheckCommand proves an archive.
+type auditCheckCommand struct {
+	Archive string `required:"" placeholder:"LOCATION" help:"The archive: a directory, or s3://bucket/prefix."`
+	Key     string `placeholder:"PUBLIC" help:"The public key that it must be signed with, in place of SPONGE_AUDIT_PUBLIC_KEY."`
+	Head    string `placeholder:"N:HASH" help:"A head that was written down earlier: the archive must still hold it. Only so is a tail found that was cut off."`
+	Topics  bool   `help:"Compare the archive with the topics, record by record, where both hold the same offsets."`
+}
+
+// Help is the long help.
+func (auditCheckCommand) Help() string {
+	return `Reads the whole archive. Each manifest must be signed, and follow from the one
+before; each file must be there with the size and SHA-256 that its manifest says;
+each line must be a record, and each partition's offsets go on without a gap.
+Prints what it has proved; else names the first file, record or gap that is wrong,
+and exits with 1.`
+}
+
+// Run checks.
+func (c *auditCheckCommand) Run(ctx context.Context, parent *auditCommand) error {
+	cfg, err := loadFrom[auditCheckConfig](parent.Dir)
+	if err != nil {
+		return err
+	}
+	check := archive.CheckConfig{}
+	if check.Key, err = cfg.trusted(c.Key); err != nil {
+		return err
+	}
+	if c.Head != "" {
+		if check.Head, err = archive.ParseHead(c.Head); err != nil {
+			return fmt.Errorf("--head: %w", err)
+		}
+	}
+	store, err := archive.OpenStore(c.Archive, false, cfg.store(archive.Retention{}))
+	if err != nil {
+		return err
+	}
+	if c.Topics {
+		log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+		check.Topics = audit.NewTopics(cfg.Kafka, cfg.Namespace, log)
+		check.Namespace = &cfg.Namespace
+	}
+	bar := newArchiveProgress()
+	check.Progress = func(p archive.CheckProgress) {
+		if p.Compared > 0 {
+			bar.show("compare", p.Compared, p.Records, "records")
+		} else {
+			bar.show("check", p.Bytes>>20, p.TotalBytes>>20, "MiB")
+		}
+	}
+	r, err := archive.Check(ctx, store, check)
+	bar.end()
+	if err != nil {
+		return err
+	}
+	c.print(r, check.Key != nil)
+	return nil
+}
+
+func (c *auditCheckCommand) print(r *archive.Report, trusted bool) {
+	fmt.Println("the archive is complete and unaltered")
+	fmt.Printf("  manifests  %d, each following from the one before\n", r.Manifests)
+	if trusted {
+		fmt.Printf("  signed     all with the key to trust, %s\n", archive.KeyText(r.Key))
+	} else {
+		fmt.Printf("  signed     all with %s; nobody said (--key) whether that is the right one\n", archive.KeyText(r.Key))
+	}
+	fmt.Printf("  files      %d, %s (%s of lines)\n", r.Files, megabytes(r.Size), megabytes(r.Unpacked))
+	fmt.Printf("  records    %d, from %s to %s\n", r.Records, r.First.Format(time.RFC3339), r.Last.Format(time.RFC3339))
+	if r.Lacking > 0 {
+		fmt.Printf("  lacking    %d offsets that the brokers had no record for\n", r.Lacking)
+	}
+	if c.Topics {
+		fmt.Printf("  topics     %d records are the same there; the others are no longer there\n", r.Compared)
+	}
+	if c.Head != "" {
+		fmt.Printf("  goes back  to %s\n", c.Head)
+	}
+	fmt.Printf("  head       %s\n", r.Head)
+	for _, name := range r.Unnamed {
+		fmt.Printf("note: no manifest names %s; it is no part of the archive\n", name)
+	}
+}
+
+// auditKeyCommand makes the keys of an archive.
+type auditKeyCommand struct{}
+
+// Run prints a new key pair.
+func (auditKeyCommand) Run() error {
+	secret, public := archive.GenerateKey()
+	fmt.Printf("SPONGE_AUDIT_KEY=%s\nSPONGE_AUDIT_PUBLIC_KEY=%s\n", secret, public)
+	return nil
+}
+
+func megabytes(n int64) string { return fmt.Sprintf("%.1f MB", float64(n)/1e6) }
+
+// archiveProgress is one line on a terminal.
+type archiveProgress struct {
+	on      bool
+	stage   string
+	started time.Time
+	shown   time.Time
+}
+
+func newArchiveProgress() *archiveProgress { return &archiveProgress{on: isTerminal(os.Stderr)} }
+
+func (p *archiveProgress) show(stage string, done, total int64, unit string) {
+	now := time.Now()
+	if !p.on || total == 0 || now.Sub(p.shown) < progressEvery {
+		return
+	}
+	if stage != p.stage {
+		p.stage, p.started = stage, now
+	}
+	p.shown = now
+	rate := float64(done) / max(now.Sub(p.started).Seconds(), 0.001)
+	left := time.Duration(float64(total-done) / max(rate, 1) * float64(time.Second)).Round(time.Second)
+	fmt.Fprintf(os.Stderr, "\r\x1b[K%s: %d of %d %s, %d %%, %.0f/s, %s left", stage, done, total, unit, 100*done/total, rate, left)
+}
+
+func (p *archiveProgress) end() {
+	if p.on {
+		fmt.Fprint(os.Stderr, "\r\x1b[K")
+	}
+}
