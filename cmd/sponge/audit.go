@@ -20,13 +20,13 @@ import (
 type auditCommand struct {
 	Dir string `placeholder:"DIR" help:"The data folder of a running sponge up: variables that are not set are taken from its sponge.env."`
 
-	Read   auditRead   `cmd:"" help:"Stream frames with their origin, merged by time."`
-	Replay auditReplay `cmd:"" help:"Replay the log into an empty database: as it is, or as it was."`
-	Verify auditVerify `cmd:"" help:"Compare every audited row of production with what its log gives."`
-
+List    auditList           `cmd:"" help:"What the log holds: topics, offsets, times, records a day, how far workers have come."`
+	Read    auditRead           `cmd:"" help:"Stream frames with their origin, merged by time."`
 	Archive auditArchiveCommand `cmd:"" help:"Copy the log into a directory or a bucket, signed, for as long as it must be proved."`
 	Check   auditCheckCommand   `cmd:"" help:"Prove an archive complete and unaltered."`
 	Key     auditKeyCommand     `cmd:"" help:"Make the key pair that an archive is signed and checked with."`
+	Replay  auditReplay         `cmd:"" help:"Replay the log into an empty database: as it is, or as it was."`
+	Verify  auditVerify         `cmd:"" help:"Compare every audited row of production with what its log gives."`
 }
 
 // auditConfig configures sponge audit.

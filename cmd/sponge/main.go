@@ -26,6 +26,7 @@ type commands struct {
 func main() {
 	var c commands
 	parser := kong.Must(&c, kong.Name("sponge"), kong.UsageOnError(),
+		kong.WithHyphenPrefixedParameters(true), // --from -1h
 		kong.Description("A clustered chat backend: edges hold connections, Kafka holds every frame, workers write MySQL."))
 	command, err := parser.Parse(os.Args[1:])
 	parser.FatalIfErrorf(err)
