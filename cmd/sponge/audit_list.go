@@ -47,10 +47,7 @@ func (c *auditList) Run(ctx context.Context, parent *auditCommand) (err error) {
 		o.Topics = append(o.Topics, view.TopicName(t))
 	}
 	if c.Archive == "" {
-		o.Committed = func(ctx context.Context, topic string, partitions []int) (map[int]int64, error) {
-			topic = cfg.Namespace + topic // the group's name, too
-			return queue.Committed(ctx, cfg.Kafka, topic, topic, partitions)
-		}
+		o.Committed = cfg.committed
 		if o.Applied, err = appliedOffsets(ctx, cfg.MySQL); err != nil {
 			fmt.Fprintln(os.Stderr, "sponge: the lag of workers is not known:", err)
 		}
@@ -60,6 +57,12 @@ func (c *auditList) Run(ctx context.Context, parent *auditCommand) (err error) {
 		return err
 	}
 	return view.WriteHoldings(os.Stdout, c.Format, holdings, time.Local)
+}
+
+// committed is how far a topic's consumer group has told Kafka that it is. The
+// group is named like the topic.
+func (c *auditConfig) committed(ctx context.Context, topic string, partitions []int) (map[int]int64, error) {
+	return queue.Committed(ctx, c.Kafka, c.Namespace+topic, c.Namespace+topic, partitions)
 }
 
 // appliedTime bounds the wait for a MySQL that does not answer.
