@@ -20,7 +20,7 @@ import (
 type auditCommand struct {
 	Dir string `placeholder:"DIR" help:"The data folder of a running sponge up: variables that are not set are taken from its sponge.env."`
 
-List    auditList           `cmd:"" help:"What the log holds: topics, offsets, times, records a day, how far workers have come."`
+	List    auditList           `cmd:"" help:"What the log holds: topics, offsets, times, records a day, how far workers have come."`
 	Read    auditRead           `cmd:"" help:"Stream frames with their origin, merged by time."`
 	Archive auditArchiveCommand `cmd:"" help:"Copy the log into a directory or a bucket, signed, for as long as it must be proved."`
 	Check   auditCheckCommand   `cmd:"" help:"Prove an archive complete and unaltered."`

@@ -15,22 +15,22 @@ import (
 	"sponge/pkg/telemetry"
 )
 
-// archiveConfig configures every command that opens an archive.
-type archiveConfig struct {
+// ArchiveConfig configures every command that opens an archive.
+type ArchiveConfig struct {
 	PublicKey  string `env:"SPONGE_AUDIT_PUBLIC_KEY" doc:"public key that an archive must be signed with, from sponge audit key; empty: an archive's own is taken"`
 	S3Endpoint string `env:"SPONGE_AUDIT_S3_ENDPOINT" doc:"host:port or URL of an S3-compatible store for s3:// archives, http:// for one without TLS; empty: Amazon's. Credentials are AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, ~/.aws/credentials, or the machine's role"`
 	S3Region   string `env:"SPONGE_AUDIT_S3_REGION" doc:"the bucket's region; empty: the store is asked"`
 }
 
 // Validate reports every fault of the configuration.
-func (c *archiveConfig) Validate() error {
+func (c *ArchiveConfig) Validate() error {
 	_, err := c.trusted("")
 	return err
 }
 
 // trusted is the key to trust: the one given by a flag, else the configured
 // one, else nil.
-func (c *archiveConfig) trusted(flag string) (ed25519.PublicKey, error) {
+func (c *ArchiveConfig) trusted(flag string) (ed25519.PublicKey, error) {
 	for _, k := range []struct{ name, text string }{{"--key", flag}, {"SPONGE_AUDIT_PUBLIC_KEY", c.PublicKey}} {
 		if k.text == "" {
 			continue
@@ -44,13 +44,13 @@ func (c *archiveConfig) trusted(flag string) (ed25519.PublicKey, error) {
 	return nil, nil
 }
 
-func (c *archiveConfig) store(retention archive.Retention) archive.StoreConfig {
+func (c *ArchiveConfig) store(retention archive.Retention) archive.StoreConfig {
 	return archive.StoreConfig{Endpoint: c.S3Endpoint, Region: c.S3Region, Retention: retention}
 }
 
 // openArchive opens an archive as a log.
 func openArchive(ctx context.Context, location string) (audit.Log, error) {
-	cfg, err := config.Load[archiveConfig]()
+	cfg, err := config.Load[ArchiveConfig]()
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +70,7 @@ type auditArchiveConfig struct {
 	Kafka     []string `env:"SPONGE_KAFKA" envDefault:"127.0.0.1:9092" doc:"Kafka brokers, host:port, separated by commas"`
 	Namespace string   `env:"SPONGE_NAMESPACE" doc:"prefix of every topic and Redis key"`
 	Key       string   `env:"SPONGE_AUDIT_KEY" secret:"true" doc:"secret key that archives are signed with, from sponge audit key; only who writes the archive may have it"`
-	archiveConfig
+	ArchiveConfig
 }
 
 // Validate reports every fault of the configuration.
@@ -79,7 +79,7 @@ func (c *auditArchiveConfig) Validate() error {
 	if err == nil {
 		_, err = c.key()
 	}
-	return errors.Join(err, c.archiveConfig.Validate())
+	return errors.Join(err, c.ArchiveConfig.Validate())
 }
 
 func (c *auditArchiveConfig) key() (ed25519.PrivateKey, error) {
@@ -164,11 +164,11 @@ func (c *auditArchiveCommand) Run(ctx context.Context, parent *auditCommand) err
 type auditCheckConfig struct {
 	Kafka     []string `env:"SPONGE_KAFKA" envDefault:"127.0.0.1:9092" doc:"Kafka brokers, host:port, separated by commas"`
 	Namespace string   `env:"SPONGE_NAMESPACE" doc:"prefix of every topic and Redis key"`
-	archiveConfig
+	ArchiveConfig
 }
 
 // Validate reports every fault of the configuration.
-func (c *auditCheckConfig) Validate() error { return c.archiveConfig.Validate() }
+func (c *auditCheckConfig) Validate() error { return c.ArchiveConfig.Validate() }
 
 // auditCheckCommand proves an archive.
 type auditCheckCommand struct {
@@ -242,7 +242,7 @@ func (c *auditCheckCommand) print(r *archive.Report, trusted bool) {
 		fmt.Printf("  lacking    %d offsets that the brokers had no record for\n", r.Lacking)
 	}
 	if c.Topics {
-		fmt.Printf("  topics     %d records are the same there; the others are no longer there\n", r.Compared)
+		fmt.Printf("  topics     %d of the records are there, too, and are the same\n", r.Compared)
 	}
 	if c.Head != "" {
 		fmt.Printf("  goes back  to %s\n", c.Head)

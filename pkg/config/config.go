@@ -40,13 +40,17 @@ type Variable struct {
 	Secret             bool
 }
 
-// Variables lists the variables of a configuration struct, in its order.
+// Variables lists the variables of a configuration struct, in its order. It panics
+// where an embedded struct is not exported: nothing could be read into it.
 func Variables(cfg any) []Variable {
 	var out []Variable
 	t := reflect.TypeOf(cfg)
 	for i := range t.NumField() {
 		f := t.Field(i)
 		if f.Anonymous {
+			if !f.IsExported() {
+				panic(fmt.Sprintf("config: %s embeds %s, which is not exported", t.Name(), f.Name))
+			}
 			out = append(out, Variables(reflect.Zero(f.Type).Interface())...)
 			continue
 		}

@@ -104,3 +104,20 @@ func TestVariables(t *testing.T) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
 }
+
+type hidden struct {
+	Key string `env:"SPONGE_TEST_KEY"`
+}
+
+type hiding struct{ hidden }
+
+// What is embedded and not exported would silently stay empty.
+func TestEmbeddedStructsAreExported(t *testing.T) {
+	t.Parallel()
+	defer func() {
+		if recover() == nil {
+			t.Error("no panic")
+		}
+	}()
+	config.Variables(hiding{})
+}
