@@ -22,6 +22,7 @@ var suite struct {
 	processes []*process     // all that were started, in order
 	closers   []func() error // services to stop after the processes, last one first
 	ports     map[int]bool   // those handed out by freePorts
+	verified  []*roles       // whose rows must be what their log gives, in the end
 }
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
@@ -47,6 +48,12 @@ func run(m *testing.M) int {
 	suite.ports = make(map[int]bool)
 
 	code := m.Run()
+	if code == 0 {
+		if err := verifyAll(); err != nil {
+			fmt.Fprintln(os.Stderr, "e2e: after the tests:", err)
+			code = 1
+		}
+	}
 	if code != 0 {
 		showLogs(40)
 	}

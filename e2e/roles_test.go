@@ -17,8 +17,14 @@ import (
 )
 
 var sharedRoles = sync.OnceValues(func() (*cluster, error) {
-	return startRoles("main", 3,
+	c, err := startRoles("main", 3,
 		[]string{"login", "friend"}, []string{"group"}, []string{"storage"}, []string{"storage"})
+	if err == nil {
+		suite.mu.Lock()
+		defer suite.mu.Unlock()
+		suite.verified = append(suite.verified, c.roles)
+	}
+	return c, err
 })
 
 // backing is what the roles are given addresses of; each set of roles has its own
