@@ -15,7 +15,9 @@ import (
 	"sponge/pkg/telemetry"
 )
 
-// ArchiveConfig configures every command that opens an archive.
+// ArchiveConfig configures every command that opens an archive. Its name is
+// exported, since the fields of one that is not would be left out where it is
+// embedded.
 type ArchiveConfig struct {
 	PublicKey  string `env:"SPONGE_AUDIT_PUBLIC_KEY" doc:"public key that an archive must be signed with, from sponge audit key; empty: an archive's own is taken"`
 	S3Endpoint string `env:"SPONGE_AUDIT_S3_ENDPOINT" doc:"host:port or URL of an S3-compatible store for s3:// archives, http:// for one without TLS; empty: Amazon's. Credentials are AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, ~/.aws/credentials, or the machine's role"`

@@ -50,3 +50,22 @@ func TestDecodeGivesBackAndAllocatesLittle(t *testing.T) {
 		t.Errorf("%.0f allocations for %d records", got, records)
 	}
 }
+
+// TestDecodeTellsEmptyFromNone, wherever in a fetch the record stands: an archive
+// is compared with its topics byte by byte.
+func TestDecodeTellsEmptyFromNone(t *testing.T) {
+	var batch []protocol.Record
+	for i := range int64(3) {
+		batch = append(batch, protocol.Record{Offset: i, Key: protocol.NewBytes([]byte{}), Value: protocol.NewBytes([]byte("v"))})
+	}
+	batch = append(batch, protocol.Record{Offset: 3})
+	messages, err := decode(protocol.NewRecordReader(batch...), 0)
+	if err != nil || len(messages) != 4 {
+		t.Fatalf("%d messages, %v", len(messages), err)
+	}
+	for _, m := range messages {
+		if none := m.Offset == 3; (m.Key == nil) != none || (m.Value == nil) != none {
+			t.Errorf("offset %d: key %#v, value %#v", m.Offset, m.Key, m.Value)
+		}
+	}
+}

@@ -374,12 +374,15 @@ const (
 	slabMost  = 8 << 10
 )
 
-// copy reads b whole.
+// copy reads b whole. Nil stays nil, and what is empty is not nil.
 func (s *slab) copy(b protocol.Bytes) ([]byte, error) {
 	if b == nil {
 		return nil, nil
 	}
 	n := b.Len()
+	if n == 0 {
+		return []byte{}, nil // a slice of the slab would be nil as long as that is
+	}
 	if n > cap(*s)-len(*s) {
 		*s = make([]byte, 0, max(n, slabLeast, min(2*cap(*s), slabMost)))
 	}
