@@ -33,14 +33,19 @@ func count(ctx context.Context, s Store) (int64, error) {
 
 // load reads manifest number n.
 func load(ctx context.Context, s Store, n int64, trusted ed25519.PublicKey) (*sealed, error) {
-	b, err := readAll(ctx, s, manifestName(n), maxManifest)
-	if errors.Is(err, ErrNotFound) {
-		return nil, fault(manifestName(n), ErrNumber, "")
-	}
+	b, err := fetch(ctx, s, n)
 	if err != nil {
 		return nil, err
 	}
 	return open(b, n, trusted)
+}
+
+func fetch(ctx context.Context, s Store, n int64) ([]byte, error) {
+	b, err := readAll(ctx, s, manifestName(n), maxManifest)
+	if errors.Is(err, ErrNotFound) {
+		return nil, fault(manifestName(n), ErrNumber, "")
+	}
+	return b, err
 }
 
 // head reads the last manifest; nil in an empty archive.
@@ -62,9 +67,17 @@ func walk(ctx context.Context, s Store, trusted ed25519.PublicKey, visit func(*s
 	if n == 0 {
 		return nil, fmt.Errorf("archive: there is no archive in %s: no manifest", s)
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	ahead := readAhead(ctx, s, n)
+	defer ahead.wait()
+	defer cancel()
 	var last *sealed
 	for i := int64(1); i <= n; i++ {
-		m, err := load(ctx, s, i, trusted)
+		b, err := ahead.next(ctx)
+		if err != nil {
+			return nil, err
+		}
+		m, err := open(b, i, trusted)
 		if err != nil {
 			return nil, err
 		}

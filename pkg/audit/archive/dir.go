@@ -12,11 +12,16 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 )
 
 // tempPrefix begins the name of a file that is being written. No name of an
 // archive begins with it.
 const tempPrefix = ".unfinished-"
+
+// tempAge is after what time such a file is taken for that of a process that
+// died. A blob is written in minutes.
+const tempAge = 24 * time.Hour
 
 // dir is a Store in a directory. A blob is written under a temporary name in
 // the directory itself, and gets its own by a hard link: unlike a rename, that
@@ -36,7 +41,22 @@ func openDir(root string, create bool) (*dir, error) {
 	if !info.IsDir() {
 		return nil, fmt.Errorf("archive: %s is no directory", root)
 	}
-	return &dir{root: filepath.Clean(root)}, nil
+	d := &dir{root: filepath.Clean(root)}
+	if create {
+		d.sweep(time.Now())
+	}
+	return d, nil
+}
+
+// sweep removes what processes left that died. What it cannot remove does no
+// harm.
+func (d *dir) sweep(now time.Time) {
+	left, _ := filepath.Glob(filepath.Join(d.root, tempPrefix+"*"))
+	for _, path := range left {
+		if info, err := os.Lstat(path); err == nil && now.Sub(info.ModTime()) > tempAge {
+			os.Remove(path)
+		}
+	}
 }
 
 func (d *dir) String() string { return d.root }

@@ -10,6 +10,8 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -267,6 +269,32 @@ func TestStoreContract(t *testing.T) {
 				t.Errorf("%d names", got)
 			}
 		})
+	}
+}
+
+func TestUnfinishedFilesAreSwept(t *testing.T) {
+	t.Parallel()
+	s := dirStore(t)
+	for range 2 {
+		b, err := s.Create(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(b.Abort)
+	}
+	left := func() []string {
+		found, _ := filepath.Glob(filepath.Join(s.root, tempPrefix+"*"))
+		return found
+	}
+	old := time.Now().Add(-2 * tempAge)
+	if err := os.Chtimes(left()[0], old, old); err != nil {
+		t.Fatal(err)
+	}
+	if got := names(t, s, ""); len(got) > 0 {
+		t.Errorf("they have names: %q", got)
+	}
+	if _, err := OpenStore(s.root, true, StoreConfig{}); err != nil || len(left()) != 1 {
+		t.Errorf("left: %q, %v", left(), err)
 	}
 }
 

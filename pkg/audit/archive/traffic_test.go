@@ -178,3 +178,32 @@ func BenchmarkPack(b *testing.B) {
 	}
 	b.ReportMetric(100*float64(packed)/float64(plain), "%")
 }
+
+// BenchmarkRead reads an archive's records through its Log, and proves them.
+func BenchmarkRead(b *testing.B) {
+	const records = 20_000
+	log, s := newLog(), dirStore(b)
+	x := newTraffic(b, 100)
+	for range records {
+		log.Add(storage, 0, x.next())
+	}
+	runOnce(b, archiver(log, s))
+	b.Run("log", func(b *testing.B) {
+		for b.Loop() {
+			r, err := NewReader(b.Context(), s, nil)
+			if err != nil {
+				b.Fatal(err)
+			}
+			readBack(b, r, storage, 0)
+		}
+		b.ReportMetric(records*float64(b.N)/b.Elapsed().Seconds(), "records/s")
+	})
+	b.Run("check", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := Check(b.Context(), s, CheckConfig{}); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.ReportMetric(records*float64(b.N)/b.Elapsed().Seconds(), "records/s")
+	})
+}
