@@ -28,22 +28,6 @@ type journalReader struct {
 	open    []int                // its partitions that have not ended
 }
 
-// handled is what the journal says of a partition's records from next on.
-type handled struct {
-	until   int64 // records from here on are not asked for
-	ranges  []numbered
-	dead    map[int64]bool // nil: none
-	refused map[int64]bool // nil: none
-}
-
-type numbered struct{ first, last, number int64 }
-
-// how a record was handled.
-type handling struct {
-	number        int64 // 0: not at all
-	dead, refused bool
-}
-
 // newJournalReader is for frames that lie in ranges; with open ends for those
 // behind them, too.
 func newJournalReader(log audit.Log, wanted ranges, open bool) *journalReader {
@@ -219,46 +203,4 @@ func (j *journalReader) take(m *queue.Message) error {
 		}
 	}
 	return nil
-}
-
-func with(set map[int64]bool, offset, until int64) map[int64]bool {
-	if offset >= until {
-		return set
-	}
-	if set == nil {
-		set = map[int64]bool{}
-	}
-	set[offset] = true
-	return set
-}
-
-// add keeps a range in its place: nearly always the last. A row may come twice.
-func (h *handled) add(r numbered) {
-	if r.first >= h.until {
-		return
-	}
-	i := len(h.ranges)
-	for i > 0 && h.ranges[i-1].first > r.first {
-		i--
-	}
-	if i > 0 && h.ranges[i-1].first == r.first {
-		return
-	}
-	h.ranges = slices.Insert(h.ranges, i, r)
-}
-
-// forget drops what lies before an offset.
-func (h *handled) forget(offset int64) {
-	n := 0
-	for n < len(h.ranges) && h.ranges[n].last < offset {
-		n++
-	}
-	h.ranges = h.ranges[n:]
-	for _, set := range []map[int64]bool{h.dead, h.refused} {
-		for o := range set {
-			if o < offset {
-				delete(set, o)
-			}
-		}
-	}
 }
