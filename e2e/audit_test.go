@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"database/sql"
 	"encoding/json"
 	"fmt"
 	"io/fs"
@@ -19,6 +20,21 @@ func (r *roles) scratch(name string) string {
 		}
 	}
 	panic("no SPONGE_MYSQL")
+}
+
+// untilDelivered waits until a user's only cursor has come so far.
+func (r *roles) untilDelivered(t *testing.T, user, seq int64) {
+	t.Helper()
+	db, err := sql.Open("mysql", strings.TrimSuffix(r.scratch(""), "_"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	eventually(t, fmt.Sprintf("delivery of message %d to user %d", seq, user), func() bool {
+		var at int64
+		err := db.QueryRow("SELECT delivered FROM cursors WHERE user_id = ?", user).Scan(&at)
+		return err == nil && at == seq
+	})
 }
 
 // verifyAll replays everything that the tests sent, and compares every row.
@@ -62,6 +78,7 @@ func TestAudit(t *testing.T) {
 		a.must(a.call(`{"msgType":4,"TOID":%d,"msg":"line %d"}`, b.id, i), `{"msgType":104,"code":0,"TOID":%d,"seq":%d,"msgId":"$text","time":"$count"}`, b.id, i+1)
 	}
 	b.call(`{"msgType":9,"GROUPID":77,"msg":"nobody is there"}`)
+	c.roles.untilDelivered(t, b.id, 20) // the edge's last frame
 
 	var lines []map[string]any
 	read := audit("read", "--outcome")
