@@ -149,7 +149,7 @@ func (c *auditVerify) Run(ctx context.Context, parent *auditCommand) (err error)
 	out := json.NewEncoder(os.Stdout)
 	out.SetEscapeHTML(false)
 	for _, f := range v.Findings {
-		if err := out.Encode(f.JSON()); err != nil {
+		if err := out.Encode(f); err != nil {
 			return err
 		}
 	}

@@ -1,7 +1,9 @@
 package replay
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -17,26 +19,68 @@ import (
 
 // Frame is a frame that has to do with a row.
 type Frame struct {
-	Topic     string    `json:"topic"`
-	Partition int       `json:"partition"`
-	Offset    int64     `json:"offset"`
-	Arrived   time.Time `json:"time"`
-	User      int64     `json:"user,omitempty"`
-	Text      string    `json:"frame"` // as the topic has it
+	Topic     string
+	Partition int
+	Offset    int64
+	Arrived   time.Time
+	User      int64
+	Text      string // as the topic has it
 }
 
-// JSON is the finding for programs.
-func (f *Finding) JSON() any {
+// MarshalJSON implements json.Marshaler: the frame stands as it is where it is JSON.
+func (f Frame) MarshalJSON() ([]byte, error) {
 	out := struct {
-		Finding string            `json:"finding"`
-		Table   string            `json:"table,omitempty"`
-		Key     map[string]string `json:"key,omitempty"`
-		Frames  []Frame           `json:"frames,omitempty"`
+		Topic     string    `json:"topic"`
+		Partition int       `json:"partition"`
+		Offset    int64     `json:"offset"`
+		Arrived   time.Time `json:"time"`
+		User      int64     `json:"user,omitempty"`
+		Frame     any       `json:"frame"`
+	}{f.Topic, f.Partition, f.Offset, f.Arrived.UTC(), f.User, f.Text}
+	if json.Valid([]byte(f.Text)) {
+		out.Frame = json.RawMessage(f.Text)
+	}
+	return marshal(out)
+}
+
+// MarshalJSON implements json.Marshaler.
+func (f Finding) MarshalJSON() ([]byte, error) {
+	out := struct {
+		Finding    string            `json:"finding"`
+		Table      string            `json:"table,omitempty"`
+		Key        map[string]string `json:"key,omitempty"`
+		Production map[string]string `json:"production,omitempty"`
+		Log        map[string]string `json:"log,omitempty"`
+		Frames     []Frame           `json:"frames,omitempty"`
 	}{Finding: f.Text, Frames: f.Frames}
 	if d := f.Difference; d != nil {
 		out.Table, out.Key = d.Table, map[string]string{}
 		for i, k := range d.Key {
 			out.Key[k] = d.At[i]
+		}
+		out.Production, out.Log = d.differing(d.Found, d.Made), d.differing(d.Made, d.Found)
+	}
+	return marshal(out)
+}
+
+// marshal is json.Marshal for people, who need no HTML.
+func marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	err := e.Encode(v)
+	return b.Bytes(), err
+}
+
+// differing are the values of one side that the other has otherwise.
+func (d *Difference) differing(values, others []string) map[string]string {
+	if values == nil {
+		return nil
+	}
+	out := map[string]string{}
+	for i, c := range d.Columns {
+		if others == nil || values[i] != others[i] {
+			out[c] = printable(values[i])
 		}
 	}
 	return out
@@ -47,34 +91,13 @@ const framesOf = 5
 
 // String says in a sentence how the row differs.
 func (d *Difference) String() string {
-	at := make([]string, len(d.Key))
-	for i := range d.Key {
-		at[i] = d.Key[i] + " " + d.At[i]
-	}
-	row := fmt.Sprintf("%s: row %s", d.Table, strings.Join(at, ", "))
 	switch {
 	case d.Made == nil:
-		return row + " is in production, and no frame in the log made it: " + show(d.Columns, d.Found)
+		return "the row is in production, and no frame in the log made it"
 	case d.Found == nil:
-		return row + " is missing in production; the log gives " + show(d.Columns, d.Made)
+		return "the row is missing in production"
 	}
-	var parts []string
-	for i, c := range d.Columns {
-		if d.Found[i] != d.Made[i] {
-			parts = append(parts, fmt.Sprintf("%s is %s in production, and %s by the log", c, printable(d.Found[i]), printable(d.Made[i])))
-		}
-	}
-	return row + ": " + strings.Join(parts, "; ")
-}
-
-func show(columns, values []string) string {
-	var parts []string
-	for i, c := range columns {
-		if c != "content_hash" && c != "verifier" {
-			parts = append(parts, c+" "+printable(values[i]))
-		}
-	}
-	return strings.Join(parts, ", ")
+	return "the row is not what the log gives"
 }
 
 // printable shows a value: bytes as hex.
@@ -82,7 +105,7 @@ func printable(v string) string {
 	if !utf8.ValidString(v) || strings.ContainsFunc(v, func(r rune) bool { return r < ' ' }) {
 		return fmt.Sprintf("0x%x", v)
 	}
-	return fmt.Sprintf("%q", v)
+	return v
 }
 
 // frames looks up, for the differing rows that are shown, the frames that made

@@ -2,6 +2,7 @@ package replay_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -182,7 +183,11 @@ func TestVerify(t *testing.T) {
 			for _, w := range want {
 				found := false
 				for _, f := range v.Findings {
-					found = found || strings.Contains(fmt.Sprint(f.Text, " by ", f.Frames), w)
+					text, err := json.Marshal(f)
+					if err != nil {
+						t.Fatal(err)
+					}
+					found = found || strings.Contains(string(text), w)
 				}
 				if !found {
 					t.Errorf("nothing says %q in %+v", w, v.Findings)
@@ -197,16 +202,16 @@ func TestVerify(t *testing.T) {
 	s.Exec(t, "CREATE TABLE kept_journal AS SELECT * FROM journal")
 	restore := "DELETE FROM messages; INSERT INTO messages SELECT * FROM kept"
 	forge("a message is altered", "UPDATE messages SET body = REPLACE(body, 'msg', 'gsm') WHERE a = 1 AND seq = 2", restore,
-		"messages: row a 1", "body is", `"msg":`)
+		`"table":"messages","key":{"a":"1"`, `"production":{"body":"{\"gsm`, `"log":{"body":"{\"msg`, `"frame":{"msgType":`)
 	forge("a message is deleted", "DELETE FROM messages WHERE a = 1 AND b = 2 AND seq = 1", restore,
-		"messages: row a 1, b 2, seq 1 is missing in production", `"msg":`)
+		`missing in production","table":"messages","key":{"a":"1","b":"2","seq":"1"}`, `"frame":{"msgType":`)
 	forge("a message is added", "INSERT INTO messages SELECT a, b, 1000, 'xxxxxxxxxxxxxxxx', sender_id, sent_at, content_hash, body FROM kept WHERE a = 1 AND b = 2 AND seq = 1", restore,
-		"seq 1000 is in production, and no frame in the log made it")
+		"no frame in the log made it", `"seq":"1000"`)
 	forge("a cursor is moved", "UPDATE cursors SET delivered = delivered + 1 WHERE user_id = 1 AND a = 1 AND b = 2", "UPDATE cursors SET delivered = delivered - 1 WHERE user_id = 1 AND a = 1 AND b = 2",
-		"cursors: row user_id 1, a 1, b 2: delivered is")
+		`"table":"cursors","key":{"a":"1","b":"2","user_id":"1"},"production":{"delivered":`)
 	forge("a password is replaced", "CREATE TABLE kept_users AS SELECT * FROM users; UPDATE users SET verifier = 'x' WHERE id = 3", "UPDATE users SET verifier = (SELECT verifier FROM kept_users WHERE kept_users.id = 3) WHERE id = 3",
-		"users: row id 3: verifier is")
-	forge("a friendship is made up", "INSERT INTO friends VALUES (8, 1000, 0)", "DELETE FROM friends WHERE friend_id = 1000", "friends: row user_id 8, friend_id 1000 is in production")
+		`"table":"users","key":{"id":"3"},"production":{"verifier":"x"}`)
+	forge("a friendship is made up", "INSERT INTO friends VALUES (8, 1000, 0)", "DELETE FROM friends WHERE friend_id = 1000", `"table":"friends","key":{"friend_id":"1000","user_id":"8"}`)
 	last := s.Int(t, "SELECT MAX(number) FROM journal")
 	restoreJournal := "DELETE FROM journal; INSERT INTO journal SELECT * FROM kept_journal"
 	forge("the last journal row is removed", fmt.Sprintf("DELETE FROM journal WHERE number = %d", last), restoreJournal,
