@@ -137,7 +137,7 @@ func (a *Archiver) RunOnce(ctx context.Context) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	r := &run{a: a, last: last}
+	r := &run{a: a, last: last, known: map[place]bool{}}
 	if last != nil {
 		r.result.Head = last.head
 		if last.Namespace != a.cfg.Namespace {
@@ -157,8 +157,15 @@ type run struct {
 	unpacked int64  // by them
 	done     int64
 	total    int64
-	gaps     []error // *GapErrors: what the partitions without one have is archived
+	known    map[place]bool // whose last archived record the topic still has
+	gaps     []error        // *GapErrors: what the partitions without one have is archived
 	result   Result
+}
+
+// place is a partition.
+type place struct {
+	topic     string
+	partition int
 }
 
 // finishTime is how long a run that failed or was told to stop may take to

@@ -69,6 +69,24 @@ func TestGapsAreNeverSkipped(t *testing.T) {
 	}
 }
 
+// TestTopicThatIsAnother: it goes on where the archive ends, but is not the same.
+func TestTopicThatIsAnother(t *testing.T) {
+	t.Parallel()
+	log, s := newLog(), dirStore(t)
+	fill(t, log, 10)
+	runOnce(t, archiver(log, s))
+	another := newLog()
+	fill(t, another, 20)
+	_, err := archiver(another, s).RunOnce(t.Context())
+	wants(t, err, ErrDiffers, storage+"/0")
+	fill(t, log, 10)
+	log.Drop(storage, 0, 10) // there is nothing left to know it by
+	runOnce(t, archiver(log, s))
+	if rep, err := Check(t.Context(), s, CheckConfig{Topics: log}); err != nil || rep.Records != 42 {
+		t.Errorf("got %+v, %v", rep, err)
+	}
+}
+
 // TestOffsetsThatABrokerLacks are no gap: the file covers them and says how many
 // records it has.
 func TestOffsetsThatABrokerLacks(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"slices"
 	"strconv"
@@ -115,7 +116,7 @@ func (m *sealed) follows(last *sealed) error {
 	for topic, partitions := range next {
 		for p, span := range partitions {
 			if m.Held[topic][p] != span {
-				return fault(name, ErrGap, "%s/%d: it says offsets %d to %d, its files %d to %d", topic, p,
+				return fault(name, ErrGap, "%s/%d: it says offsets %d to %d, its files %d to %d, or another last record", topic, p,
 					m.Held[topic][p].First, m.Held[topic][p].Next-1, span.First, span.Next-1)
 			}
 		}
@@ -137,7 +138,7 @@ func (m *sealed) extend(held map[string]map[int]Span) (map[string]map[int]Span, 
 		next[topic] = maps.Clone(partitions)
 	}
 	for _, f := range m.Files {
-		if f.Last < f.First || f.First < 0 || f.Records < 1 || f.Records > f.Last-f.First+1 {
+		if f.Last < f.First || f.First < 0 || f.Records < 1 || f.Records > f.Last-f.First+1 || !fs.ValidPath(f.Path) {
 			return nil, fault(manifestName(m.Number), ErrManifest, "%s: %d records at offsets %d to %d", f.Path, f.Records, f.First, f.Last)
 		}
 		if next[f.Topic] == nil {
@@ -145,12 +146,12 @@ func (m *sealed) extend(held map[string]map[int]Span) (map[string]map[int]Span, 
 		}
 		span, ok := next[f.Topic][f.Partition]
 		if !ok {
-			span = Span{f.First, f.First}
+			span = Span{First: f.First, Next: f.First}
 		}
 		if f.First != span.Next {
 			return nil, fault(f.Path, ErrGap, "%s/%d: offset %d should come next, the file begins with %d", f.Topic, f.Partition, span.Next, f.First)
 		}
-		next[f.Topic][f.Partition] = Span{span.First, f.Last + 1}
+		next[f.Topic][f.Partition] = Span{span.First, f.Last + 1, f.LastHash}
 	}
 	return next, nil
 }

@@ -134,8 +134,11 @@ func (c *checker) check(ctx context.Context) error {
 
 func (c *checker) manifest(ctx context.Context, m *sealed) error {
 	r := c.report
-	if m.Number > r.Head.Number {
-		return nil // written since
+	if m.Number > r.Head.Number { // written since
+		for _, f := range m.Files {
+			c.named[f.Path] = true
+		}
+		return nil
 	}
 	for _, f := range m.Files {
 		if err := c.file(ctx, f); err != nil {
@@ -169,12 +172,15 @@ func (c *checker) file(ctx context.Context, f File) error {
 		return err
 	}
 	defer in.close()
-	least, most := int64(0), int64(0)
+	least, most, hash := int64(0), int64(0), ""
 	for {
 		line, offset, err := in.line()
 		if errors.Is(err, io.EOF) {
 			if least != f.MinTime || most != f.MaxTime {
 				return in.wrong("times from %d to %d, not from %d to %d", least, most, f.MinTime, f.MaxTime)
+			}
+			if hash != f.LastHash {
+				return in.wrong("its last record has hash %s, not %s", hash, f.LastHash)
 			}
 			if in.next != f.Last+1 {
 				return in.wrong("it ends with offset %d, not %d", in.next-1, f.Last)
@@ -204,6 +210,7 @@ func (c *checker) file(ctx context.Context, f File) error {
 			c.tell(in.size)
 		}
 		if in.records == f.Records {
+			hash = lineHash(line)
 			c.progress.Bytes += f.Size
 			c.tell(0)
 		}

@@ -193,8 +193,20 @@ func TestManifestsThatAreNotWhatTheyWere(t *testing.T) {
 			overwrite(t, s, three, forge(3, mine, func(m *Manifest) { m.Files = append(m.Files, m.Files[0]) }))
 		}, ErrGap, ""},
 		{"more held than files", func() {
-			overwrite(t, s, three, forge(3, mine, func(m *Manifest) { m.Held["sponge.dead"][0] = Span{0, 3} }))
+			overwrite(t, s, three, forge(3, mine, func(m *Manifest) { m.Held["sponge.dead"][0] = Span{Next: 3} }))
 		}, ErrGap, three},
+		{"wrong hash of the last record", func() {
+			overwrite(t, s, three, forge(3, mine, func(m *Manifest) {
+				f := &m.Files[0]
+				f.LastHash = strings.Repeat("0", 32)
+				held := m.Held[f.Topic][f.Partition]
+				held.LastHash = f.LastHash
+				m.Held[f.Topic][f.Partition] = held
+			}))
+		}, ErrContent, ""},
+		{"a file elsewhere", func() {
+			overwrite(t, s, three, forge(3, mine, func(m *Manifest) { m.Files[0].Path = storage + "/../../x" }))
+		}, ErrManifest, three},
 		{"wrong count", func() { overwrite(t, s, three, forge(3, mine, func(m *Manifest) { m.Files[0].Records-- })) }, ErrContent, ""},
 		{"wrong length", func() { overwrite(t, s, three, forge(3, mine, func(m *Manifest) { m.Files[0].Unpacked-- })) }, ErrContent, ""},
 		{"wrong times", func() { overwrite(t, s, three, forge(3, mine, func(m *Manifest) { m.Files[0].MaxTime++ })) }, ErrContent, ""},
@@ -303,7 +315,7 @@ func TestLinesThatDoNotAddUp(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			m := &Manifest{Format: Format, Number: 1, Held: map[string]map[int]Span{storage: {0: {0, 10}}}, Files: []File{f}}
+			m := &Manifest{Format: Format, Number: 1, Held: map[string]map[int]Span{storage: {0: {0, 10, f.LastHash}}}, Files: []File{f}}
 			b, err := m.seal(key(1))
 			if err != nil {
 				t.Fatal(err)

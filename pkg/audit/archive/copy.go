@@ -22,13 +22,23 @@ func (r *run) copyTopic(ctx context.Context, topic string, ranges map[int]queue.
 	if err != nil {
 		return fmt.Errorf("archive: %w", err)
 	}
-	stream, err := r.a.cfg.Log.Open(ctx, topic, ranges)
+	from := maps.Clone(ranges)
+	for p, b := range from {
+		if r.known[place{topic, p}] {
+			from[p] = queue.Bounds{First: b.First - 1, Next: b.Next}
+		}
+	}
+	stream, err := r.a.cfg.Log.Open(ctx, topic, from)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, stream.Close()) }()
 	for _, p := range sortedKeys(ranges) {
 		if err := r.copyPartition(ctx, stream, zip, topic, p, ranges[p]); err != nil {
+			var fault *Fault
+			if errors.As(err, &fault) {
+				return err
+			}
 			return fmt.Errorf("%s/%d: %w", topic, p, err)
 		}
 		if r.unpacked >= r.a.cfg.Checkpoint {
@@ -47,7 +57,7 @@ func (r *run) copyPartition(ctx context.Context, stream audit.Stream, zip *zstd.
 			w.abort()
 		}
 	}()
-	next := b.First
+	next, known := b.First, r.known[place{topic, p}]
 	for {
 		messages, err := stream.Next(ctx, p)
 		if errors.Is(err, io.EOF) {
@@ -58,6 +68,14 @@ func (r *run) copyPartition(ctx context.Context, stream audit.Stream, zip *zstd.
 		}
 		for i := range messages {
 			m := &messages[i]
+			if known {
+				if err := r.recognise(topic, p, m); err != nil {
+					return err
+				}
+				known = false
+				r.done-- // it is none of those to copy
+				continue
+			}
 			// A clock that goes back does not begin a file for each record.
 			if w != nil && (day(m.Time).After(w.day) || w.file.Unpacked >= r.a.cfg.FileSize) {
 				if err := r.finish(ctx, w); err != nil {
@@ -80,6 +98,15 @@ func (r *run) copyPartition(ctx context.Context, stream audit.Stream, zip *zstd.
 	}
 }
 
+// recognise fails unless m is the record that was archived last.
+func (r *run) recognise(topic string, p int, m *queue.Message) error {
+	span := r.held[topic][p]
+	if m.Offset == span.Next-1 && lineHash(AppendLine(nil, m)) == span.LastHash {
+		return nil
+	}
+	return fault(fmt.Sprintf("%s/%d", topic, p), ErrDiffers, "offset %d is another record in the topic: it was made anew, or altered", span.Next-1)
+}
+
 // finish ends a file, if there is one. What the next begins with need not be
 // Last+1 then: what the broker lacks between belongs to the next file.
 func (r *run) finish(ctx context.Context, w *fileWriter) error {
@@ -93,7 +120,7 @@ func (r *run) finish(ctx context.Context, w *fileWriter) error {
 	r.files = append(r.files, f)
 	r.unpacked += f.Unpacked
 	held := r.held[f.Topic]
-	held[f.Partition] = Span{held[f.Partition].First, f.Last + 1}
+	held[f.Partition] = Span{held[f.Partition].First, f.Last + 1, f.LastHash}
 	return nil
 }
 

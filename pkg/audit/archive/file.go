@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -35,11 +36,19 @@ type File struct {
 	SHA256   string `json:"sha256"`   // of the file, in hex
 	Size     int64  `json:"size"`     // of the file, in bytes
 	Unpacked int64  `json:"unpacked"` // of its lines, in bytes
+	LastHash string `json:"lastHash"` // see lineHash; of the last line
 
 	// The earliest and the latest time of a record, in Unix milliseconds. Records
 	// need not be in the order of their times.
 	MinTime int64 `json:"minTime"`
 	MaxTime int64 `json:"maxTime"`
+}
+
+// lineHash is the first half of a line's SHA-256, in hex: by it a topic is known
+// again that has changed under an archive.
+func lineHash(line []byte) string {
+	sum := sha256.Sum256(line)
+	return hex.EncodeToString(sum[:16])
 }
 
 // name is the file's path: topic, day and what it covers, and enough of its hash
@@ -115,6 +124,7 @@ func (w *fileWriter) commit(ctx context.Context) (File, error) {
 	if err := w.zip.Close(); err != nil {
 		return File{}, fmt.Errorf("archive: write %s: %w", w.store, err)
 	}
+	w.file.LastHash = lineHash(bytes.TrimSuffix(w.line, []byte("\n")))
 	w.file.SHA256 = hex.EncodeToString(w.sum.Sum(nil))
 	w.file.Path = w.file.name(w.day)
 	err := w.blob.Commit(ctx, w.file.Path)

@@ -39,11 +39,12 @@ type Manifest struct {
 
 // Span is a run of offsets, from First to the one before Next.
 type Span struct {
-	First int64 `json:"first"`
-	Next  int64 `json:"next"`
+	First    int64  `json:"first"`
+	Next     int64  `json:"next"`
+	LastHash string `json:"lastHash,omitempty"` // the last File's; empty where there is none
 }
 
-func (s Span) bounds() queue.Bounds { return queue.Bounds(s) }
+func (s Span) bounds() queue.Bounds { return queue.Bounds{First: s.First, Next: s.Next} }
 
 // Head is the number and the SHA-256 of a manifest as it is stored: who has
 // written one down can prove later that the archive still goes back to it.

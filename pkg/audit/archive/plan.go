@@ -46,10 +46,14 @@ func (r *run) planTopic(ctx context.Context, topic string, bounds map[int]queue.
 				r.a.cfg.Logger.Warn("archive: a partition's first records were gone before it was archived first",
 					"topic", topic, "partition", p, "first", b.First)
 			}
-			held[p] = Span{b.First, b.First}
+			held[p] = Span{First: b.First, Next: b.First}
 		}
 		if next := held[p].Next; b.Next > next {
 			todo[p] = queue.Bounds{First: next, Next: b.Next}
+			// The record before tells whether the topic is still the same.
+			if held[p].LastHash != "" && b.First < next {
+				r.known[place{topic, p}] = true
+			}
 		}
 	}
 	if r.a.cfg.Lag > 0 && len(todo) > 0 {
