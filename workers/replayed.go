@@ -22,6 +22,15 @@ type Replayer interface {
 	Guess(f *Frame) error
 }
 
+// Parter is a Handler that does something to each conversation apart: what a frame
+// does to one depends on nothing in any other. A replay handles some side by side.
+type Parter interface {
+	// Part passes on what a frame does, a frame for each lane that it concerns;
+	// lane says which is a conversation's. A frame that does nothing is passed on
+	// to none.
+	Part(f *Frame, lane func(protocol.Conversation) int, to func(lane int, f *Frame))
+}
+
 // Reader makes frames of records that were handled before. It looks at no proof:
 // whether it held then is the caller's to know. Not safe for concurrent use.
 type Reader struct{ parser *parser }

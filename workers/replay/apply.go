@@ -7,25 +7,23 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"sponge/pkg/journal"
-	"sponge/pkg/protocol"
-	"sponge/workers"
 )
 
 // Bounds of one transaction, and of what is read ahead of it.
 const (
-	txFrames   = 4000
+	txFrames   = 2000
 	txSteps    = 200
-	aheadSteps = 64
+	aheadSteps = 32
 	pageRows   = 200 // of the journal
 )
 
 // replay handles the loaded journal's rows, in their order, up to a number (0:
 // all).
-func (t *target) replay(ctx context.Context, until int64) (Result, error) {
+func (t *target) replay(parent context.Context, until int64) (Result, error) {
 	var r Result
 	f := newFeed(t.Log, t.handlers)
 	defer f.close()
-	run, ctx := errgroup.WithContext(ctx)
+	run, ctx := errgroup.WithContext(parent)
 	steps := make(chan *step, aheadSteps)
 	run.Go(func() error {
 		defer close(steps)
@@ -42,11 +40,11 @@ func (t *target) replay(ctx context.Context, until int64) (Result, error) {
 			}
 		})
 	})
-	run.Go(func() error { return t.applyAll(ctx, steps, &r) })
+	run.Go(func() error { return t.dispatch(ctx, steps, &r) })
 	if err := run.Wait(); err != nil {
 		return r, err
 	}
-	return r, t.trim(context.WithoutCancel(ctx), until)
+	return r, t.trim(parent, until)
 }
 
 // trim removes the journal's rows that were not replayed.
@@ -91,83 +89,4 @@ func (t *target) eachRow(ctx context.Context, until int64, each func(journal.Row
 			return nil
 		}
 	}
-}
-
-// applyAll handles steps in large transactions, each step as the batch that it
-// was: frames of one batch see each other's effects otherwise than those of a
-// later one do.
-func (t *target) applyAll(ctx context.Context, steps <-chan *step, r *Result) error {
-	for {
-		var some []*step
-		frames := 0
-		for frames < txFrames && len(some) < txSteps {
-			var s *step
-			if len(some) == 0 {
-				s = <-steps
-			} else {
-				select {
-				case s = <-steps:
-				default:
-				}
-			}
-			if s == nil {
-				break
-			}
-			some = append(some, s)
-			frames += len(s.frames)
-		}
-		if len(some) == 0 {
-			return ctx.Err()
-		}
-		err := t.apply(ctx, some, false)
-		if err != nil && workers.FaultOf(err) == workers.FaultRepeat {
-			err = t.apply(ctx, some, true)
-		}
-		if err != nil {
-			return err
-		}
-		for _, s := range some {
-			r.Rows++
-			r.Frames += s.count
-			r.Dead += s.dead
-			r.Last = s.row.Number
-		}
-		t.report("replay", r.Frames, t.frames)
-	}
-}
-
-func (t *target) apply(ctx context.Context, steps []*step, careful bool) error {
-	return t.session.Transact(ctx, careful, func(tx *workers.Tx) error {
-		tx.Replaying = true
-		ends := map[protocol.Topic]map[int]workers.Applied{}
-		for _, s := range steps {
-			if len(s.frames) > 0 {
-				h, ok := t.handlers[s.topic]
-				if !ok {
-					return fmt.Errorf("no handlers for %s", s.topic.Name())
-				}
-				outcomes, err := h.Handle(ctx, tx, s.frames)
-				if err != nil {
-					return fmt.Errorf("journal row %d: %w", s.row.Number, err)
-				}
-				if len(outcomes) != len(s.frames) {
-					return fmt.Errorf("journal row %d: %d outcomes for %d frames", s.row.Number, len(outcomes), len(s.frames))
-				}
-			}
-			if ends[s.topic] == nil {
-				ends[s.topic] = map[int]workers.Applied{}
-			}
-			for _, a := range s.last {
-				ends[s.topic][a.Partition] = a
-			}
-		}
-		for topic, parts := range ends {
-			var list []workers.Applied
-			for _, a := range parts {
-				list = append(list, a)
-			}
-			workers.Advance(tx, topic, list)
-		}
-		return nil
-	})
 }

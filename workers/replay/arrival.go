@@ -20,6 +20,7 @@ func (t *target) replayByArrival(ctx context.Context) (Result, error) {
 	r := Result{Arrival: true}
 	ranges := map[string]map[int]queue.Bounds{}
 	readers := map[protocol.Topic]*workers.Reader{}
+	ends := map[protocol.Topic]map[int]workers.Applied{}
 	for topic := range protocol.NumTopics {
 		bounds, err := t.Log.Bounds(ctx, topic.Name())
 		if err != nil {
@@ -30,6 +31,7 @@ func (t *target) replayByArrival(ctx context.Context) (Result, error) {
 			bounds[id] = queue.Bounds{First: 0, Next: b.Next}
 		}
 		ranges[topic.Name()] = bounds
+		ends[topic] = map[int]workers.Applied{}
 		readers[topic] = workers.NewReader(topic)
 	}
 	var batch *step
@@ -37,9 +39,12 @@ func (t *target) replayByArrival(ctx context.Context) (Result, error) {
 		if batch == nil {
 			return nil
 		}
-		err := t.apply(ctx, []*step{batch}, false)
-		if err != nil && workers.FaultOf(err) == workers.FaultRepeat {
-			err = t.apply(ctx, []*step{batch}, true)
+		var err error
+		if len(batch.frames) > 0 {
+			err = t.apply(ctx, t.session, []share{{step: batch, frames: batch.frames}})
+		}
+		for _, a := range batch.last {
+			ends[batch.topic][a.Partition] = a
 		}
 		r.Frames += batch.count
 		r.Dead += batch.dead
@@ -90,10 +95,13 @@ func (t *target) replayByArrival(ctx context.Context) (Result, error) {
 	if err == errEnough {
 		err = nil
 	}
-	if err != nil {
-		return r, err
+	if err == nil {
+		err = flush()
 	}
-	return r, flush()
+	if err == nil {
+		err = t.advance(ends)
+	}
+	return r, err
 }
 
 var errEnough = fmt.Errorf("replay: enough")

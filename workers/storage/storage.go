@@ -229,3 +229,22 @@ func (b *batch) lockMissing(ctx context.Context, ids []protocol.Conversation) er
 	}
 	return nil
 }
+
+// Part implements workers.Parter. Cursors are their conversations', and a frame
+// that reports several is several.
+func (Handler) Part(f *workers.Frame, lane func(protocol.Conversation) int, to func(int, *workers.Frame)) {
+	if f.Type == protocol.Chat || f.Type == protocol.GroupChat || f.Type == protocol.Received && f.Envelope.Kind == envelope.FromClient {
+		to(lane(f.Conversation()), f)
+		return
+	}
+	ranges := map[int][]envelope.Range{}
+	for _, r := range f.Envelope.Ranges {
+		n := lane(r.Conversation)
+		ranges[n] = append(ranges[n], r)
+	}
+	for n, some := range ranges {
+		part := *f
+		part.Envelope.Ranges = some
+		to(n, &part)
+	}
+}
