@@ -102,7 +102,9 @@ func (auditRead) Help() string {
 	return `Frames come in the order of their times, a partition's in the order of their
 offsets. A time is when the frame arrived at its edge, by the edge's clock; of
 journal rows and dead letters, when they were published. --to is exclusive:
---from 2026-11-23 --to 2026-11-24 is one day, in this machine's time zone.
+--from 2026-11-23 --to 2026-11-24 is one day, in this machine's time zone. A
+frame that an edge could publish only minutes later, since no broker answered,
+belongs to the window in which it was published.
 
 Each line of jsonl has time, topic, partition, offset, frameId, kind (client;
 report, sync and renew are made by the edge), node, conn, user (whom the
@@ -110,8 +112,14 @@ session proves, else whom a login is for; left out where nobody), peer, type,
 outcome (where asked for) and frame, as it was sent: passwords and tokens are
 sealed boxes there, and stay so.
 
+The outcome's states: waiting (no worker has taken it yet), applied (handled; a
+chat frame was stored, with its seq), refused (a chat frame that was handled but
+not stored, or a frame whose session proof did not hold), dead (no handler could
+take it). Of other frames than chat the log does not tell whether their handler
+refused them.
+
 Where the key decides the partition (--user with --with, --group), only that one
-is read.`
+is read, unless --everywhere is given.`
 }
 
 // Run streams to stdout. Progress goes to stderr, where that is a terminal and

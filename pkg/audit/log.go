@@ -70,6 +70,10 @@ type RangeError struct {
 }
 
 func (e *RangeError) Error() string {
+	if e.Held.First >= e.Held.Next {
+		return fmt.Sprintf("%s/%d: offsets %d to %d are wanted, the log holds none; the next one is %d",
+			e.Topic, e.Partition, e.Wanted.First, e.Wanted.Next-1, e.Held.Next)
+	}
 	return fmt.Sprintf("%s/%d: offsets %d to %d are wanted, the log holds %d to %d",
 		e.Topic, e.Partition, e.Wanted.First, e.Wanted.Next-1, e.Held.First, e.Held.Next-1)
 }

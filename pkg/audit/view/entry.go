@@ -9,7 +9,6 @@ package view
 import (
 	"bytes"
 	"encoding/json"
-	"time"
 
 	"sponge/pkg/audit"
 	"sponge/pkg/envelope"
@@ -135,8 +134,3 @@ func (e *Entry) rest(key string) []byte {
 	}
 	return nil
 }
-
-// span of clocks: what is read begins so much before a window and ends so much
-// behind it. Records are chosen by their edge's clock and found by the broker's;
-// a frame may also wait some seconds for its broker.
-const clockSpan = time.Minute

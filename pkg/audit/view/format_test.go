@@ -174,8 +174,7 @@ func BenchmarkFormat(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			r := &reader{Options: Options{Format: f, Out: io.Discard}, matcher: newMatcher(Filter{}), intern: envelope.Interner{}}
-			r.from, r.to = r.span()
+			r := &reader{Options: Options{Format: f, Out: io.Discard}, matcher: newMatcher(Filter{}), intern: envelope.Interner{}, span: new(Window).span()}
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
 				if err := r.take(b.Context(), &records[i%len(records)]); err != nil {
@@ -195,8 +194,7 @@ func TestFormatAllocates(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := &reader{Options: Options{Format: f, Out: new(bytes.Buffer)}, matcher: newMatcher(Filter{}), intern: envelope.Interner{}}
-		r.from, r.to = r.span()
+		r := &reader{Options: Options{Format: f, Out: new(bytes.Buffer)}, matcher: newMatcher(Filter{}), intern: envelope.Interner{}, span: new(Window).span()}
 		n := testing.AllocsPerRun(100, func() {
 			r.buffer = r.buffer[:0]
 			if err := r.take(t.Context(), &record); err != nil {

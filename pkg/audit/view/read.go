@@ -58,16 +58,15 @@ func Read(ctx context.Context, log audit.Log, o Options) error {
 	if err != nil {
 		return err
 	}
-	r := &reader{Options: o, log: log, matcher: newMatcher(o.Filter), intern: envelope.Interner{}}
-	r.from, r.to = o.span()
+	r := &reader{Options: o, log: log, matcher: newMatcher(o.Filter), intern: envelope.Interner{}, span: o.span(), times: planned.times}
 	if o.Messages != nil {
-		r.outcomes = &outcomes{journal: newJournalReader(log, planned, o.Follow), messages: o.Messages}
+		r.outcomes = &outcomes{journal: newJournalReader(log, planned.ranges, o.Follow), messages: o.Messages}
 		defer r.outcomes.journal.close()
 	}
 	r.buffer = o.Format.Head(r.buffer)
-	err = r.round(ctx, planned)
+	err = r.round(ctx, planned.ranges)
 	if err == nil && o.Follow {
-		err = r.follow(ctx, planned)
+		err = r.follow(ctx, planned.ranges)
 	}
 	if errors.Is(err, errEnough) {
 		err = nil
@@ -105,7 +104,8 @@ type reader struct {
 	log      audit.Log
 	matcher  matcher
 	intern   envelope.Interner
-	from, to int64
+	span     span
+	times    map[string]map[int]times
 	outcomes *outcomes // nil: not asked for
 
 	entries  []*Entry // of the batch; those behind n are free
@@ -155,7 +155,7 @@ func (r *reader) take(ctx context.Context, rec *audit.Record) error {
 	}
 	e := r.entries[r.n]
 	e.load(rec, r.intern)
-	if at := e.at(); at < r.from || at >= r.to || !r.matcher.match(e) {
+	if !r.inWindow(e) || !r.matcher.match(e) {
 		return nil
 	}
 	r.progress.Shown++
@@ -166,6 +166,14 @@ func (r *reader) take(ctx context.Context, rec *audit.Record) error {
 		return r.settle(ctx)
 	}
 	return nil
+}
+
+func (r *reader) inWindow(e *Entry) bool {
+	at := e.at()
+	if at >= r.span.from && at < r.span.to {
+		return true
+	}
+	return r.span.takes(at, e.Offset, r.times[e.Topic][e.Partition])
 }
 
 // settle shows the batch.

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
+	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"sponge/pkg/audit"
 	"sponge/pkg/queue"
@@ -50,10 +52,16 @@ func (w *Window) named(topics []string) (topic string, partition int, err error)
 	return topic, partition, nil
 }
 
+// plan is what is read for a window.
+type plan struct {
+	ranges ranges
+	times  map[string]map[int]times // of a window of time
+}
+
 // plan finds the offsets between which all lies that the window and the filter
 // take, with some to spare where the window is one of time. Nothing is read but
 // the first records of partitions that have lost some.
-func (w *Window) plan(ctx context.Context, log audit.Log, f *Filter) (ranges, error) {
+func (w *Window) plan(ctx context.Context, log audit.Log, f *Filter) (*plan, error) {
 	if !w.From.Time.IsZero() && !w.To.Time.IsZero() && w.From.Time.After(w.To.Time) {
 		return nil, fmt.Errorf("--from (%s) is after --to (%s)", w.From.Time.Format(time.RFC3339), w.To.Time.Format(time.RFC3339))
 	}
@@ -68,13 +76,23 @@ func (w *Window) plan(ctx context.Context, log audit.Log, f *Filter) (ranges, er
 	if named != "" {
 		topics = []string{named}
 	}
-	out := ranges{}
+	p := &plan{ranges{}, map[string]map[int]times{}}
+	var mu sync.Mutex // guards what p holds
+	looking, ctx := errgroup.WithContext(ctx)
 	for _, topic := range topics {
-		if out[topic], err = w.ofTopic(ctx, log, f, topic, partition); err != nil {
-			return nil, err
-		}
+		looking.Go(func() error {
+			parts, err := w.ofTopic(ctx, log, f, topic, partition)
+			if err != nil {
+				return err
+			}
+			at, err := w.times(ctx, log, topic, parts)
+			mu.Lock()
+			defer mu.Unlock()
+			p.ranges[topic], p.times[topic] = parts, at
+			return err
+		})
 	}
-	return out, nil
+	return p, looking.Wait()
 }
 
 func (w *Window) ofTopic(ctx context.Context, log audit.Log, f *Filter, topic string, partition int) (map[int]queue.Bounds, error) {
@@ -173,16 +191,4 @@ func (w *Window) end(ctx context.Context, log audit.Log, topic string, parts map
 		}
 	}
 	return nil
-}
-
-// span is the window of time in Unix milliseconds, to exclusive.
-func (w *Window) span() (from, to int64) {
-	from, to = math.MinInt64, math.MaxInt64
-	if !w.From.Time.IsZero() {
-		from = w.From.Time.UnixMilli()
-	}
-	if !w.To.Time.IsZero() {
-		to = w.To.Time.UnixMilli()
-	}
-	return from, to
 }
