@@ -146,6 +146,13 @@ func TestAuditOutcomes(t *testing.T) {
 	if len(since) != len(lines)-3 {
 		t.Errorf("%d of %d records since the registrations", len(since), len(lines))
 	}
+	until := audited(t, sp, func(o *view.Options) { o.To.Time = begun })
+	if len(until) != 3 {
+		t.Errorf("%d records until then, of 3 registrations", len(until))
+	}
+	if ended := audited(t, sp, func(o *view.Options) { o.To.Time = time.Now().Add(time.Hour) }); len(ended) != len(lines) {
+		t.Errorf("%d of %d records until an hour from now", len(ended), len(lines))
+	}
 	testAuditList(t, sp, len(lines))
 }
 

@@ -191,7 +191,9 @@ func OffsetsAt(ctx context.Context, brokers []string, topic string, partitions [
 			return nil, fmt.Errorf("offsets of %s/%d: %w", topic, p.Partition, p.Error)
 		}
 		for offset := range p.Offsets {
-			out[p.Partition] = offset
+			if offset >= 0 { // -1: none, with whatever time
+				out[p.Partition] = offset
+			}
 		}
 	}
 	return out, nil
