@@ -143,15 +143,15 @@ func (c *auditVerify) Run(ctx context.Context, parent *auditCommand) (err error)
 	o.Report = bar.show
 	v, err := replay.Verify(ctx, replay.VerifyOptions{Options: o, Production: cfg.MySQL, Keep: c.Keep, Show: c.Show})
 	bar.end()
-	if err != nil {
-		return err
-	}
 	out := json.NewEncoder(os.Stdout)
 	out.SetEscapeHTML(false)
-	for _, f := range v.Findings {
+	for _, f := range v.Findings { // also where it could not go on
 		if err := out.Encode(f); err != nil {
 			return err
 		}
+	}
+	if err != nil {
+		return err
 	}
 	compared := ""
 	if c.WithoutVerifiers {

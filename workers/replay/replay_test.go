@@ -223,6 +223,13 @@ func TestVerify(t *testing.T) {
 	forge("the offsets are turned back", "UPDATE applied SET next_offset = next_offset - 1, announced = announced - 1 WHERE topic = 'storage' AND `partition` = 0",
 		"UPDATE applied SET next_offset = next_offset + 1, announced = announced + 1 WHERE topic = 'storage' AND `partition` = 0", "sponge.storage/0 has taken effect up to")
 	s.untouched(t)
+
+	// Rules that this program does not know are never replayed by its own.
+	s.Exec(t, "UPDATE journal SET rules = 2 WHERE number = ?", last)
+	_, err := replay.Verify(t.Context(), replay.VerifyOptions{Options: s.options(t), Production: s.DSN, Show: 20})
+	if err == nil || !strings.Contains(err.Error(), "was decided by rules 2") {
+		t.Fatalf("a row of other rules: %v", err)
+	}
 }
 
 // A replay gives a database that workers can go on with.
