@@ -22,6 +22,7 @@ type job struct {
 	ends     map[int]int64 // the next offset of each partition behind the batch
 	journal  []byte        // the journal row for sponge.journal; nil: none
 	saved    map[int]int64 // what the batch's transaction wrote to applied.announced
+	out      bool          // its results and its journal row are; guarded by the announcer's mu
 }
 
 // announceQueue is how many batches may wait for Redis before the lane does.
@@ -53,6 +54,7 @@ type announcer struct {
 	done   map[int]int64 // guarded by mu: announced and in sponge.journal, by partition
 	saved  map[int]int64 // guarded by mu: what applied.announced holds
 	halves map[*job]bool // guarded by mu: one of the two is done
+	order  []*job        // guarded by mu: handed over, and not known to be announced with all before
 
 	settled chan struct{} // holds one when halves has become empty
 }
@@ -74,6 +76,9 @@ func (a *announcer) start(from map[int]int64) {
 // announces the batch; nothing behind it may be handed over then, since that
 // would count as all before it.
 func (a *announcer) add(ctx context.Context, j *job) error {
+	a.mu.Lock()
+	a.order = append(a.order, j)
+	a.mu.Unlock()
 	if j.journal != nil {
 		a.journal.write(j.journal, func(err error) {
 			if err == nil {
@@ -97,7 +102,8 @@ func (a *announcer) add(ctx context.Context, j *job) error {
 }
 
 // half notes that the results or the journal row of a job are out; both make
-// it announced.
+// it announced, once all before it are: a row that Kafka never took must not count
+// as published by a later one.
 func (a *announcer) half(j *job) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -111,8 +117,12 @@ func (a *announcer) half(j *job) {
 		default:
 		}
 	}
-	for p, end := range j.ends {
-		a.done[p] = max(a.done[p], end)
+	j.out = true
+	for len(a.order) > 0 && a.order[0].out {
+		for p, end := range a.order[0].ends {
+			a.done[p] = max(a.done[p], end)
+		}
+		a.order = a.order[1:]
 	}
 }
 

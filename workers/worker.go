@@ -210,9 +210,13 @@ func (w *Worker) clean(ctx context.Context) {
 	}
 }
 
-// cleanOutcomes keeps outcomes a day longer than they count, since clocks differ,
-// and counts from the newest of them: a backlog that is handled late decides as it
-// would have then, and as a replay does.
+// keepOutcomes is far longer than outcomes count (RememberFor): a partition that
+// was stopped for three weeks while others went on still decides as it would have
+// then, and as a replay does.
+const keepOutcomes = 30 * 24 * time.Hour
+
+// cleanOutcomes counts from the newest outcome where all of them are old: the
+// backlog of a cluster that was off is handled as if it had not been.
 func (w *Worker) cleanOutcomes(ctx context.Context, now time.Time) error {
 	var newest sql.NullInt64
 	if err := w.db.QueryRowContext(ctx, "SELECT MAX(recorded_at) FROM outcomes").Scan(&newest); err != nil {
@@ -221,7 +225,7 @@ func (w *Worker) cleanOutcomes(ctx context.Context, now time.Time) error {
 	if at := time.UnixMilli(newest.Int64); at.Before(now) {
 		now = at
 	}
-	return w.cleanRows(ctx, "DELETE FROM outcomes WHERE recorded_at < ? LIMIT ?", now.Add(-RememberFor-24*time.Hour))
+	return w.cleanRows(ctx, "DELETE FROM outcomes WHERE recorded_at < ? LIMIT ?", now.Add(-keepOutcomes))
 }
 
 func (w *Worker) cleanRows(ctx context.Context, query string, limit time.Time) error {

@@ -64,6 +64,7 @@ type input struct {
 	name     string // of a registration
 	verifier string
 	memory   [16]byte // what a registration is remembered by
+	decided  bool     // the journal says that it made an account
 	session  keys.SessionID
 	token    string
 	byToken  bool

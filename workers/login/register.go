@@ -47,7 +47,7 @@ func (h *Handler) register(ctx context.Context, tx *workers.Tx, frames []*worker
 			outcomes[i] = workers.Refuse(f, in.err)
 			continue
 		}
-		if o, ok := memory.Repeat(f); ok {
+		if o, ok := memory.Repeat(f); ok && !in.decided {
 			outcomes[i] = o
 			continue
 		}
@@ -98,7 +98,7 @@ func (h *Handler) Restore(f *workers.Frame, raw json.RawMessage) error {
 	if err != nil || len(memory) != len(in.memory) {
 		return fmt.Errorf("journal's input of a registration: %q is no memory", d.Memory)
 	}
-	in.name, in.memory, in.err = registeredName(f), [16]byte(memory), nil
+	in.name, in.memory, in.err, in.decided = registeredName(f), [16]byte(memory), nil, true
 	if h.key != nil {
 		verifier, err := h.key.Open(d.Verifier)
 		if err != nil {

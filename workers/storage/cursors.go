@@ -24,13 +24,20 @@ func (b *batch) received(ctx context.Context, f *workers.Frame) (workers.Outcome
 	if row.lastSeq < 0 {
 		return workers.Refuse(f, noSuch(conv, f.User)), nil
 	}
+	if _, absent := f.Input.(absent); absent || !row.exists && !row.written {
+		// No row is locked, so that the first message may be committed before this
+		// is, by the owner of its partition: the journal says that it was not seen.
+		o := workers.Refuse(f, tooEarly(f.UserID(protocol.FieldSeq)))
+		o.JournalInput = []byte(absentInput)
+		return o, nil
+	}
 	at := b.cursors[seat{f.User, conv}]
 	seq := f.UserID(protocol.FieldSeq)
 	switch {
 	case !at.exists && conv.IsGroup():
 		return workers.Refuse(f, notMember(conv)), nil
 	case seq > row.lastSeq:
-		return workers.Refuse(f, protocol.Errorf(protocol.NotFound, "the conversation has no message %d yet", seq)), nil
+		return workers.Refuse(f, tooEarly(seq)), nil
 	case seq <= at.delivered:
 		return workers.Outcome{}, nil
 	}
@@ -47,6 +54,16 @@ func (b *batch) received(ctx context.Context, f *workers.Frame) (workers.Outcome
 	at.move(behind)
 	return workers.Outcome{}, nil
 }
+
+func tooEarly(seq int64) *protocol.Error {
+	return protocol.Errorf(protocol.NotFound, "the conversation has no message %d yet", seq)
+}
+
+// absent is the Input of a 5 that met no conversation when it was handled, and
+// absentInput what the journal has of it.
+type absent struct{}
+
+const absentInput = `{"conversation":"absent"}`
 
 // addressee reads TOID or GROUPID, of which a frame has one.
 func (b *batch) addressee(f *workers.Frame, check func(*protocol.Validator)) (protocol.Conversation, *protocol.Error) {

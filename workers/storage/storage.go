@@ -7,6 +7,7 @@ package storage
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 
@@ -229,6 +230,17 @@ func (b *batch) lockMissing(ctx context.Context, ids []protocol.Conversation) er
 	}
 	return nil
 }
+
+// Restore implements workers.Replayer.
+func (Handler) Restore(f *workers.Frame, input json.RawMessage) error {
+	if f.Input = nil; string(input) == absentInput {
+		f.Input = absent{}
+	}
+	return nil
+}
+
+// Guess implements workers.Replayer.
+func (Handler) Guess(*workers.Frame) error { return nil }
 
 // Part implements workers.Parter. Cursors are their conversations', and a frame
 // that reports several is several.
