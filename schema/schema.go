@@ -38,14 +38,71 @@ func Down(ctx context.Context, dsn string) error {
 	return err
 }
 
+// Tables counts the tables of the DSN's database, of whatever kind; there is none
+// where the database is missing.
+func Tables(ctx context.Context, dsn string) (tables int, exists bool, err error) {
+	err = onServer(dsn, func(db *sql.DB, name string) error {
+		var found int
+		if err := db.QueryRowContext(ctx, "SELECT COUNT(*) FROM information_schema.schemata WHERE schema_name = ?", name).Scan(&found); err != nil {
+			return fmt.Errorf("look for database %s: %w", name, err)
+		}
+		exists = found > 0
+		err := db.QueryRowContext(ctx, "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = ?", name).Scan(&tables)
+		if err != nil {
+			return fmt.Errorf("tables of database %s: %w", name, err)
+		}
+		return nil
+	})
+	return tables, exists, err
+}
+
+// Forget removes what Down leaves: the table in which migrations are noted.
+func Forget(ctx context.Context, dsn string) error {
+	return onServer(dsn, func(db *sql.DB, name string) error {
+		if _, err := db.ExecContext(ctx, "DROP TABLE IF EXISTS `"+name+"`.schema_migrations"); err != nil {
+			return fmt.Errorf("drop table schema_migrations: %w", err)
+		}
+		return nil
+	})
+}
+
+// Drop removes the DSN's database with all that is in it.
+func Drop(ctx context.Context, dsn string) error {
+	return onServer(dsn, func(db *sql.DB, name string) error {
+		if _, err := db.ExecContext(ctx, "DROP DATABASE IF EXISTS `"+name+"`"); err != nil {
+			return fmt.Errorf("drop database %s: %w", name, err)
+		}
+		return nil
+	})
+}
+
 func create(ctx context.Context, dsn string) error {
+	return onServer(dsn, func(db *sql.DB, name string) error {
+		var found int
+		err := db.QueryRowContext(ctx, "SELECT COUNT(*) FROM information_schema.schemata WHERE schema_name = ?", name).Scan(&found)
+		if err != nil {
+			return fmt.Errorf("look for database %s: %w", name, err)
+		}
+		if found > 0 {
+			return nil
+		}
+		_, err = db.ExecContext(ctx, "CREATE DATABASE IF NOT EXISTS `"+name+"` CHARACTER SET utf8mb4 COLLATE utf8mb4_bin")
+		if err != nil {
+			return fmt.Errorf("create database %s: %w", name, err)
+		}
+		return nil
+	})
+}
+
+// onServer runs work on the DSN's server, in no database; name is the DSN's.
+func onServer(dsn string, work func(db *sql.DB, name string) error) error {
 	cfg, err := driver.ParseDSN(dsn)
 	if err != nil {
-		return errors.New("SPONGE_MYSQL is no DSN: user:password@tcp(host:3306)/sponge is one") // err may hold the password
+		return errors.New("this is no DSN: user:password@tcp(host:3306)/sponge is one") // err may hold the password
 	}
 	name := cfg.DBName
 	if name == "" {
-		return errors.New("SPONGE_MYSQL names no database: user:password@tcp(host:3306)/sponge")
+		return errors.New("the DSN names no database: user:password@tcp(host:3306)/sponge")
 	}
 	cfg.DBName = ""
 	connector, err := driver.NewConnector(cfg)
@@ -54,19 +111,7 @@ func create(ctx context.Context, dsn string) error {
 	}
 	db := sql.OpenDB(connector)
 	defer db.Close()
-	var found int
-	err = db.QueryRowContext(ctx, "SELECT COUNT(*) FROM information_schema.schemata WHERE schema_name = ?", name).Scan(&found)
-	if err != nil {
-		return fmt.Errorf("look for database %s: %w", name, err)
-	}
-	if found > 0 {
-		return nil
-	}
-	_, err = db.ExecContext(ctx, "CREATE DATABASE IF NOT EXISTS `"+name+"` CHARACTER SET utf8mb4 COLLATE utf8mb4_bin")
-	if err != nil {
-		return fmt.Errorf("create database %s: %w", name, err)
-	}
-	return nil
+	return work(db, name)
 }
 
 func apply(ctx context.Context, dsn string, step func(*migrate.Migrate) error) (uint, error) {

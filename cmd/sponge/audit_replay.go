@@ -12,6 +12,7 @@ import (
 
 	mysql "github.com/go-sql-driver/mysql"
 
+	"sponge/pkg/audit"
 	"sponge/pkg/audit/view"
 	"sponge/pkg/keys"
 	"sponge/workers/replay"
@@ -20,6 +21,7 @@ import (
 // auditReplaying is what replay and verify have in common.
 type auditReplaying struct {
 	Archive          string `placeholder:"LOCATION" help:"Read an archive instead of the topics."`
+	WithTopics       bool   `help:"With --archive: read on in the topics where the archive ends."`
 	WithoutVerifiers bool   `help:"Do without the workers' key: accounts get no verifier of their password, and that column is not compared."`
 }
 
@@ -38,7 +40,13 @@ func (c *auditReplaying) options(ctx context.Context, dir string) (o replay.Opti
 	}
 	o.Handlers = handlers()
 	o.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	if c.WithTopics && c.Archive == "" {
+		return o, cfg, nil, errors.New("--with-topics goes on where an archive ends: give --archive, too")
+	}
 	o.Log, done, err = openLog(ctx, &cfg, c.Archive)
+	if err == nil && c.WithTopics {
+		o.Log = audit.Joined{Older: o.Log, Newer: audit.NewTopics(cfg.Kafka, cfg.Namespace, o.Logger)}
+	}
 	return o, cfg, done, err
 }
 
@@ -75,14 +83,20 @@ func (c *auditReplay) Run(ctx context.Context, parent *auditCommand) (err error)
 	o.Report = bar.show
 	r, err := replay.Run(ctx, o)
 	bar.end()
-	if err != nil {
-		return fmt.Errorf("%w (the database holds a part: do not use it)", err)
+	switch {
+	case errors.Is(err, replay.ErrNotEmpty):
+		return err
+	case err != nil:
+		return fmt.Errorf("%w (what the database holds now is a part at best: do not use it)", err)
 	}
 	how := fmt.Sprintf("in the order of the journal, up to row %d", r.Last)
 	if r.Arrival {
-		how = "BY ARRIVAL, since there is no journal: who was refused for an ended session, which frames were dead and all passwords are lost"
+		how = "BY ARRIVAL, since there is no journal: where frames met, their order is a guess, and all passwords are lost"
 	}
 	fmt.Printf("replayed %d frames of %d batches in %.1f s (%.0f/s), %s; %d were dead\n", r.Frames, r.Rows, r.Seconds, float64(r.Frames)/max(r.Seconds, 0.001), how, r.Dead)
+	if r.Behind > 0 {
+		fmt.Printf("%d records in the log lie behind what the journal tells of: workers that go on with this database handle them\n", r.Behind)
+	}
 	return nil
 }
 
@@ -111,12 +125,13 @@ type auditVerify struct {
 	auditReplaying
 	Scratch string `placeholder:"DSN" env:"SPONGE_AUDIT_SCRATCH" help:"A database to replay into, which is removed afterwards: empty, or not there yet. With --dir: one beside the cluster's."`
 	Keep    bool   `help:"Leave the scratch database as it is."`
+	Older   bool   `help:"SPONGE_MYSQL is a replica or a restored backup: what was published later than it is no finding, and is counted."`
 	Show    int    `default:"100" help:"How many differences are shown, with the frames that made them; all are counted."`
 }
 
 // Help is the long help.
 func (auditVerify) Help() string {
-	return `Production (SPONGE_MYSQL: itself, a replica, or a restored backup) is read in one
+	return `Production (SPONGE_MYSQL: itself, or with --older a replica or a restored backup) is read in one
 snapshot, and may go on meanwhile. What its journal covers is replayed into the
 scratch database, and every audited row is compared. The journal must leave no
 offset out, and be the one that workers published. Prints a line of counts when
@@ -141,7 +156,7 @@ func (c *auditVerify) Run(ctx context.Context, parent *auditCommand) (err error)
 	o.DSN = c.Scratch
 	bar := newReplayProgress()
 	o.Report = bar.show
-	v, err := replay.Verify(ctx, replay.VerifyOptions{Options: o, Production: cfg.MySQL, Keep: c.Keep, Show: c.Show})
+	v, err := replay.Verify(ctx, replay.VerifyOptions{Options: o, Production: cfg.MySQL, Keep: c.Keep, Older: c.Older, Show: c.Show})
 	bar.end()
 	out := json.NewEncoder(os.Stdout)
 	out.SetEscapeHTML(false)
@@ -160,8 +175,12 @@ func (c *auditVerify) Run(ctx context.Context, parent *auditCommand) (err error)
 	if v.Wrong > 0 {
 		return fmt.Errorf("%d differences, of which %d are shown; %d rows%s, %d frames of %d batches", v.Wrong, len(v.Findings), v.Compared, compared, v.Frames, v.Rows)
 	}
-	fmt.Printf("equal: %d rows%s, from %d frames of %d batches, of which %d were published and %d will be; %.1f s\n",
-		v.Compared, compared, v.Frames, v.Rows, v.Published, v.Pending, v.Seconds)
+	later := ""
+	if c.Older {
+		later = fmt.Sprintf("; %d later batches are not in it", v.Later)
+	}
+	fmt.Printf("equal: %d rows%s, from %d frames of %d batches, of which %d were published and %d will be; %d records were not handled yet%s; %.1f s\n",
+		v.Compared, compared, v.Frames, v.Rows, v.Published, v.Pending, v.Behind, later, v.Seconds)
 	return nil
 }
 

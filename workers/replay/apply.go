@@ -5,8 +5,11 @@ import (
 	"fmt"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 
 	"sponge/pkg/journal"
+	"sponge/pkg/protocol"
+	"sponge/workers"
 )
 
 // Bounds of one transaction, and of what is read ahead of it.
@@ -14,13 +17,14 @@ const (
 	txFrames   = 2000
 	txSteps    = 200
 	aheadSteps = 32
-	pageRows   = 200 // of the journal
+	aheadBytes = 128 << 20 // of records that were read and not handled
+	pageRows   = 200       // of the journal
 )
 
 // replay handles the loaded journal's rows, in their order, up to a number (0:
 // all).
-func (t *target) replay(parent context.Context, until int64) (Result, error) {
-	var r Result
+func (t *target) replay(parent context.Context, until int64) (r Result, err error) {
+	t.room = semaphore.NewWeighted(aheadBytes)
 	f := newFeed(t.Log, t.handlers)
 	defer f.close()
 	run, ctx := errgroup.WithContext(parent)
@@ -32,6 +36,9 @@ func (t *target) replay(parent context.Context, until int64) (Result, error) {
 			if err != nil {
 				return err
 			}
+			if err := t.room.Acquire(ctx, s.size()); err != nil {
+				return err
+			}
 			select {
 			case steps <- s:
 				return nil
@@ -40,11 +47,23 @@ func (t *target) replay(parent context.Context, until int64) (Result, error) {
 			}
 		})
 	})
-	run.Go(func() error { return t.dispatch(ctx, steps, &r) })
+	var ends map[protocol.Topic]map[int]workers.Applied
+	run.Go(func() (err error) {
+		ends, err = t.dispatch(ctx, steps, &r)
+		return err
+	})
 	if err := run.Wait(); err != nil {
 		return r, err
 	}
-	return r, t.trim(parent, until)
+	// Now that all rows are there.
+	if err := t.advance(parent, ends); err != nil {
+		return r, err
+	}
+	if err := t.trim(parent, until); err != nil {
+		return r, err
+	}
+	r.Behind, err = f.behind(parent)
+	return r, err
 }
 
 // trim removes the journal's rows that were not replayed.

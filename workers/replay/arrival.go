@@ -2,9 +2,12 @@ package replay
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"sponge/pkg/audit"
+	"sponge/pkg/envelope"
 	"sponge/pkg/protocol"
 	"sponge/pkg/queue"
 	"sponge/workers"
@@ -14,8 +17,9 @@ import (
 const arrivalFrames = 500
 
 // replayByArrival takes the records in the order of their times: the best guess
-// where the journal is lost with the database. Who was refused for a proof that
-// had ended, which frames were dead, and what passwords were, nobody knows then.
+// where the journal is lost with the database. What passwords were nobody knows
+// then; which proofs held is judged by the time of arrival, and what was dead by
+// sponge.dead.
 func (t *target) replayByArrival(ctx context.Context) (Result, error) {
 	r := Result{Arrival: true}
 	ranges := map[string]map[int]queue.Bounds{}
@@ -33,6 +37,10 @@ func (t *target) replayByArrival(ctx context.Context) (Result, error) {
 		ranges[topic.Name()] = bounds
 		ends[topic] = map[int]workers.Applied{}
 		readers[topic] = workers.NewReader(topic)
+	}
+	dead, err := t.deadPlaces(ctx)
+	if err != nil {
+		return r, err
 	}
 	var batch *step
 	flush := func() error {
@@ -52,7 +60,7 @@ func (t *target) replayByArrival(ctx context.Context) (Result, error) {
 		t.report("replay by arrival", r.Frames, t.frames)
 		return err
 	}
-	err := audit.Merge(ctx, t.Log, ranges, func(rec *audit.Record) error {
+	err = audit.Merge(ctx, t.Log, ranges, func(rec *audit.Record) error {
 		if !t.Until.Time.IsZero() && !rec.Time.Before(t.Until.Time) {
 			return errEnough
 		}
@@ -62,7 +70,10 @@ func (t *target) replayByArrival(ctx context.Context) (Result, error) {
 		}
 		f := new(workers.Frame)
 		m := rec.Message
-		broken := readers[topic].Read(f, rec.Partition, &m, true)
+		broken := readers[topic].Read(f, rec.Partition, &m, false)
+		if broken == nil && t.holds(f) {
+			broken = readers[topic].Read(f, rec.Partition, &m, true)
+		}
 		// A frame that reads cursors or asks for numbers must see what came before.
 		alone := f.Type != protocol.Chat && f.Type != protocol.GroupChat
 		if batch != nil && (batch.topic != topic || alone || batch.count >= arrivalFrames) {
@@ -76,7 +87,7 @@ func (t *target) replayByArrival(ctx context.Context) (Result, error) {
 		batch.count++
 		batch.last = append(batch.last, workers.Applied{Partition: rec.Partition, Announced: rec.Offset + 1, Last: f})
 		switch {
-		case broken != nil:
+		case broken != nil || dead[fmt.Sprintf("%s/%d/%d", rec.Topic, rec.Partition, rec.Offset)]:
 			batch.dead++
 		case f.Type.Reads():
 		default:
@@ -99,9 +110,40 @@ func (t *target) replayByArrival(ctx context.Context) (Result, error) {
 		err = flush()
 	}
 	if err == nil {
-		err = t.advance(ends)
+		err = t.advance(ctx, ends)
 	}
 	return r, err
+}
+
+// holds reports whether a frame's proof held when it arrived: its signature where
+// there is a key, and its time.
+func (t *target) holds(f *workers.Frame) bool {
+	e := &f.Envelope
+	if e.Proof == nil || e.Proof.Expired(time.UnixMilli(e.Arrival)) && e.Kind != envelope.Renew {
+		return false
+	}
+	return t.Key == nil || t.Key.Check(e.Proof, e.Node, e.Conn) == nil
+}
+
+// deadPlaces are where the records in sponge.dead came from, as they say.
+func (t *target) deadPlaces(ctx context.Context) (map[string]bool, error) {
+	bounds, err := t.Log.Bounds(ctx, protocol.TopicDead)
+	if errors.Is(err, audit.ErrNoTopic) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	places := map[string]bool{}
+	err = audit.Merge(ctx, t.Log, map[string]map[int]queue.Bounds{protocol.TopicDead: bounds}, func(r *audit.Record) error {
+		for _, h := range r.Rest {
+			if h.Key == "source" {
+				places[string(h.Value)] = true
+			}
+		}
+		return nil
+	})
+	return places, err
 }
 
 var errEnough = fmt.Errorf("replay: enough")

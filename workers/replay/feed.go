@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"slices"
+	"sync/atomic"
+
+	"golang.org/x/sync/semaphore"
 
 	"sponge/pkg/audit"
 	"sponge/pkg/journal"
@@ -24,6 +26,18 @@ type step struct {
 	last   []workers.Applied
 	count  int64 // of records
 	dead   int64
+	bytes  int64        // of them
+	left   atomic.Int32 // shares that have not been handled
+}
+
+// size is what the step takes of the room for records.
+func (s *step) size() int64 { return min(max(s.bytes, 1), aheadBytes) }
+
+// done is called for each share that has been handled.
+func (s *step) done(room *semaphore.Weighted) {
+	if room != nil && s.left.Add(-1) == 0 {
+		room.Release(s.size())
+	}
 }
 
 // feed makes steps of journal rows: it reads the partitions side by side, each
@@ -115,6 +129,9 @@ func (f *feed) step(ctx context.Context, row journal.Row) (*step, error) {
 		if !ok {
 			return nil, fmt.Errorf("journal row %d tells of %s/%d, which the log does not have", row.Number, topic.Name(), r.Partition)
 		}
+		if r.Last-r.First >= mostRecords {
+			return nil, fmt.Errorf("journal row %d tells of %d records of %s/%d: no worker takes so many at once", row.Number, r.Last-r.First+1, topic.Name(), r.Partition)
+		}
 		broken := &OrderError{row.Number, p.number, topic.Name(), r.Partition, r.First, p.next}
 		if r.First < p.next {
 			return nil, broken
@@ -138,6 +155,9 @@ func (f *feed) step(ctx context.Context, row journal.Row) (*step, error) {
 	}
 	return s, nil
 }
+
+// mostRecords is more than any worker's batch has (SPONGE_WORKER_BATCH).
+const mostRecords = 10_000
 
 // take removes the records of a range. Offsets may skip where the broker has none
 // at all; a record before the range comes along, as the first.
@@ -180,6 +200,7 @@ func (f *feed) read(s *step, r journal.Range, messages []queue.Message, batch *j
 			s.last = append(s.last, workers.Applied{Partition: r.Partition, Announced: m.Offset + 1, Last: frame})
 		}
 		s.count++
+		s.bytes += int64(len(m.Key) + len(m.Value) + len(m.Header) + recordCost)
 		if batch.Dead[at] {
 			used++
 			continue
@@ -200,6 +221,9 @@ func (f *feed) read(s *step, r journal.Range, messages []queue.Message, batch *j
 	return used, nil
 }
 
+// recordCost is about what a record takes in memory besides its bytes.
+const recordCost = 600
+
 // isRefused reports whether an input is journal.Refused.
 func isRefused(input json.RawMessage) bool {
 	var in struct {
@@ -208,14 +232,20 @@ func isRefused(input json.RawMessage) bool {
 	return json.Unmarshal(input, &in) == nil && in.Proof == "refused"
 }
 
-// ends are the offsets that the rows so far came to.
-func (f *feed) ends() map[protocol.Topic]map[int]int64 {
-	out := map[protocol.Topic]map[int]int64{}
-	for topic, parts := range f.parts {
-		out[topic] = map[int]int64{}
-		for id := range maps.Keys(parts) {
-			out[topic][id] = parts[id].next
+// behind counts the records that the rows so far do not cover.
+func (f *feed) behind(ctx context.Context) (n int64, err error) {
+	for topic := range protocol.NumTopics {
+		bounds, err := f.log.Bounds(ctx, topic.Name())
+		if err != nil {
+			return 0, err
+		}
+		for id, b := range bounds {
+			covered := int64(0)
+			if p := f.parts[topic][id]; p != nil {
+				covered = p.next
+			}
+			n += max(0, b.Next-max(covered, b.First))
 		}
 	}
-	return out
+	return n, nil
 }

@@ -37,13 +37,13 @@ const maxLanes = 8
 // dispatch handles steps in their order. What handlers do to conversations apart
 // is parted among lanes; any other step is handled when all before it has been,
 // and before all behind it.
-func (t *target) dispatch(ctx context.Context, steps <-chan *step, r *Result) (err error) {
+func (t *target) dispatch(ctx context.Context, steps <-chan *step, r *Result) (ends map[protocol.Topic]map[int]workers.Applied, err error) {
 	run, ctx := errgroup.WithContext(ctx)
 	lanes := make([]*lane, min(maxLanes, max(2, runtime.GOMAXPROCS(0))))
 	for i := range lanes {
 		session, err := workers.OpenSession(ctx, t.db)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		defer session.Close()
 		lanes[i] = &lane{t, session, make(chan share, aheadSteps)}
@@ -51,7 +51,7 @@ func (t *target) dispatch(ctx context.Context, steps <-chan *step, r *Result) (e
 	for _, l := range lanes {
 		run.Go(func() error { return l.run(ctx) })
 	}
-	ends := map[protocol.Topic]map[int]workers.Applied{}
+	ends = map[protocol.Topic]map[int]workers.Applied{}
 	run.Go(func() error {
 		defer func() {
 			for _, l := range lanes {
@@ -85,16 +85,13 @@ func (t *target) dispatch(ctx context.Context, steps <-chan *step, r *Result) (e
 			t.report("replay", r.Frames, t.frames)
 		}
 	})
-	if err := run.Wait(); err != nil {
-		return err
-	}
-	return t.advance(ends)
+	return ends, run.Wait()
 }
 
 // advance writes how far all partitions have taken effect: the last thing, since
 // before, a part of the rows is there.
-func (t *target) advance(ends map[protocol.Topic]map[int]workers.Applied) error {
-	return t.session.Transact(context.Background(), false, func(tx *workers.Tx) error {
+func (t *target) advance(ctx context.Context, ends map[protocol.Topic]map[int]workers.Applied) error {
+	return t.session.Transact(ctx, false, func(tx *workers.Tx) error {
 		for topic, parts := range ends {
 			var list []workers.Applied
 			for _, a := range parts {
@@ -113,6 +110,7 @@ type dispatcher struct {
 	seed   maphash.Seed
 	alone  []*step // that wait to be handled, by themselves
 	frames int     // in them
+	bytes  int64
 }
 
 func (d *dispatcher) lane(c protocol.Conversation) int {
@@ -121,6 +119,7 @@ func (d *dispatcher) lane(c protocol.Conversation) int {
 
 func (d *dispatcher) add(ctx context.Context, s *step) error {
 	if len(s.frames) == 0 {
+		d.target.room.Release(s.size())
 		return nil
 	}
 	h, ok := d.target.handlers[s.topic]
@@ -130,7 +129,8 @@ func (d *dispatcher) add(ctx context.Context, s *step) error {
 	parter, ok := h.(workers.Parter)
 	if !ok {
 		d.alone = append(d.alone, s)
-		if d.frames += len(s.frames); d.frames >= txFrames || len(d.alone) >= txSteps {
+		d.frames += len(s.frames)
+		if d.bytes += s.size(); d.frames >= txFrames || len(d.alone) >= txSteps || d.bytes >= aheadBytes/4 {
 			return d.flush(ctx)
 		}
 		return nil
@@ -142,8 +142,11 @@ func (d *dispatcher) add(ctx context.Context, s *step) error {
 	for _, f := range s.frames {
 		parter.Part(f, d.lane, func(n int, f *workers.Frame) { shares[n] = append(shares[n], f) })
 	}
+	s.left.Store(1) // ours
+	defer s.done(d.target.room)
 	for n, frames := range shares {
 		if len(frames) > 0 {
+			s.left.Add(1)
 			if err := d.lanes[n].send(ctx, share{step: s, frames: frames}); err != nil {
 				return err
 			}
@@ -172,9 +175,10 @@ func (d *dispatcher) flush(ctx context.Context) error {
 	}
 	var shares []share
 	for _, s := range d.alone {
+		s.left.Store(1)
 		shares = append(shares, share{step: s, frames: s.frames})
 	}
-	d.alone, d.frames = nil, 0
+	d.alone, d.frames, d.bytes = nil, 0, 0
 	return d.target.apply(ctx, d.target.session, shares)
 }
 
@@ -237,6 +241,9 @@ func (t *target) apply(ctx context.Context, session *workers.Session, shares []s
 		})
 		switch {
 		case err == nil:
+			for _, s := range shares {
+				s.step.done(t.room)
+			}
 			return nil
 		case workers.FaultOf(err) == workers.FaultRepeat && !careful:
 			careful = true

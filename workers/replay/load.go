@@ -9,6 +9,7 @@ import (
 	"io"
 	"time"
 
+	"sponge/pkg/audit"
 	"sponge/pkg/journal"
 	"sponge/pkg/protocol"
 	"sponge/pkg/queue"
@@ -26,10 +27,16 @@ func (t *target) loadTopic(ctx context.Context) (until int64, err error) {
 	if err != nil {
 		return 0, err
 	}
+	var cut map[int]int64 // offsets in the topic that are too late
+	if !t.Until.Time.IsZero() {
+		if cut, err = t.Log.OffsetsAt(ctx, protocol.TopicJournal, t.Until.Time); err != nil {
+			return 0, err
+		}
+	}
 	until = t.Until.Number
 	var page []journal.Row
-	err = t.eachTopicRow(ctx, bounds, func(row journal.Row, at time.Time) error {
-		if !t.Until.Time.IsZero() && at.Before(t.Until.Time) {
+	err = t.eachTopicRow(ctx, bounds, func(row journal.Row, partition int, offset int64) error {
+		if late, ok := cut[partition]; ok && offset < late {
 			until = max(until, row.Number)
 		}
 		if page = append(page, row); len(page) < loadRows {
@@ -42,14 +49,20 @@ func (t *target) loadTopic(ctx context.Context) (until int64, err error) {
 	if err == nil {
 		err = t.load(ctx, page)
 	}
-	if err == nil && !t.Until.Time.IsZero() && until == 0 && t.rows > 0 {
+	if err == nil && cut != nil && until == 0 && t.rows > 0 {
 		err = fmt.Errorf("no row of the journal was published before %s", t.Until.Time.Format(time.RFC3339))
 	}
 	return until, err
 }
 
-// eachTopicRow calls each for the rows in sponge.journal.
-func (t *target) eachTopicRow(ctx context.Context, bounds map[int]queue.Bounds, each func(journal.Row, time.Time) error) error {
+// eachTopicRow calls each for the rows in sponge.journal, which must be there from
+// the first on: what was deleted cannot be told from what was never published.
+func (t *target) eachTopicRow(ctx context.Context, bounds map[int]queue.Bounds, each func(row journal.Row, partition int, offset int64) error) error {
+	for id, b := range bounds {
+		if b.First > 0 {
+			return &audit.RangeError{Topic: protocol.TopicJournal, Partition: id, Wanted: queue.Bounds{First: 0, Next: b.Next}, Held: b}
+		}
+	}
 	stream, err := t.Log.Open(ctx, protocol.TopicJournal, bounds)
 	if err != nil {
 		return err
@@ -74,7 +87,7 @@ func (t *target) eachTopicRow(ctx context.Context, bounds map[int]queue.Bounds, 
 				if err := json.Unmarshal(m.Value, &row); err != nil || row.Number < 1 {
 					return fmt.Errorf("%s/%d offset %d is no row of the journal: %.100q", protocol.TopicJournal, id, m.Offset, m.Value)
 				}
-				if err := each(row, m.Time); err != nil {
+				if err := each(row, id, m.Offset); err != nil {
 					return err
 				}
 			}
@@ -88,6 +101,11 @@ func (t *target) eachTopicRow(ctx context.Context, bounds map[int]queue.Bounds, 
 // load adds rows to the schema's journal. A number that is there already must
 // have the same row.
 func (t *target) load(ctx context.Context, page []journal.Row) error {
+	for _, row := range page {
+		if row.Number < 1 {
+			return fmt.Errorf("the journal has a row %d: workers number them from 1", row.Number)
+		}
+	}
 	known, err := t.known(ctx, page)
 	if err != nil {
 		return err

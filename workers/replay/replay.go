@@ -15,6 +15,9 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/go-sql-driver/mysql"
+	"golang.org/x/sync/semaphore"
+
 	"sponge/pkg/audit"
 	"sponge/pkg/keys"
 	"sponge/pkg/protocol"
@@ -59,12 +62,14 @@ type Result struct {
 	Frames  int64 // that they cover, with those that changed nothing
 	Dead    int64 // of them, those that no handler could take
 	Last    int64 // number of the last row
+	Behind  int64 // records in the log that no row covers: not handled yet, or later than what was asked for
 	Arrival bool  // there was no journal: the order is that of arrival
 	Seconds float64
 }
 
-// ErrNotEmpty means that the schema to replay into holds something.
-var ErrNotEmpty = errors.New("replay: the schema is not empty")
+// ErrNotEmpty means that the database to replay into holds something. Nothing was
+// changed in it.
+var ErrNotEmpty = errors.New("replay: the database is not empty")
 
 // Run replays the log into the schema. After an error the schema holds a part of
 // the rows, of which each is right; it is not to be used.
@@ -75,21 +80,25 @@ func Run(ctx context.Context, o Options) (Result, error) {
 	}
 	defer t.close()
 	begun := time.Now()
-	var r Result
-	if !o.Arrival {
-		until, err := t.loadTopic(ctx)
-		if err != nil {
-			return r, err
-		}
-		if t.rows > 0 || until > 0 {
-			r, err = t.replay(ctx, until)
-			r.Seconds = time.Since(begun).Seconds()
-			return r, err
-		}
-	}
-	r, err = t.replayByArrival(ctx)
+	r, err := t.run(ctx)
 	r.Seconds = time.Since(begun).Seconds()
 	return r, err
+}
+
+func (t *target) run(ctx context.Context) (Result, error) {
+	if !t.Arrival {
+		until, err := t.loadTopic(ctx)
+		if err != nil && !errors.Is(err, audit.ErrNoTopic) {
+			return Result{}, err
+		}
+		if t.rows > 0 {
+			return t.replay(ctx, until)
+		}
+	}
+	if t.Until.Number > 0 {
+		return Result{}, fmt.Errorf("there is no journal: row %d is not in it, and the order of arrival has no numbers", t.Until.Number)
+	}
+	return t.replayByArrival(ctx)
 }
 
 // target is the schema that is replayed into.
@@ -99,41 +108,41 @@ type target struct {
 	session  *workers.Session
 	handlers map[protocol.Topic]workers.Handler
 
-	rows   int64 // of the journal, loaded
-	frames int64 // that they cover
+	room   *semaphore.Weighted // for bytes of records
+	made   bool                // there was no such database before
+	rows   int64               // of the journal, loaded
+	frames int64               // that they cover
 }
 
-// openTarget makes the schema and looks that it is empty.
+// openTarget makes the schema, in a database that holds nothing: whatever else is
+// in one must neither be changed nor be taken for the log's.
 func openTarget(ctx context.Context, o *Options) (_ *target, err error) {
-	if _, err := schema.Up(ctx, o.DSN); err != nil {
-		return nil, fmt.Errorf("schema to replay into: %w", err)
+	tables, exists, err := schema.Tables(ctx, o.DSN)
+	if err != nil {
+		return nil, fmt.Errorf("database to replay into: %w", err)
 	}
-	t := &target{Options: o, handlers: map[protocol.Topic]workers.Handler{}}
-	if t.db, err = workers.OpenDB(o.DSN); err != nil {
+	if tables > 0 {
+		return nil, fmt.Errorf("%w: it has %d tables; name one that is not there yet", ErrNotEmpty, tables)
+	}
+	if o.DSN, err = patient(o.DSN); err != nil {
 		return nil, err
 	}
+	t := &target{Options: o, made: !exists, handlers: map[protocol.Topic]workers.Handler{}}
 	defer func() {
 		if err != nil {
 			t.close()
 		}
 	}()
-	for _, table := range append(tables(), table{name: "journal"}, table{name: "applied"}) {
-		query := "SELECT 1 FROM `" + table.name + "` LIMIT 1"
-		if table.name == "sequences" {
-			query = "SELECT 1 FROM sequences WHERE last_id > 0 LIMIT 1"
-		}
-		var one int
-		switch err := t.db.QueryRowContext(ctx, query).Scan(&one); {
-		case err == nil:
-			return nil, fmt.Errorf("%w: table %s has rows; name a database that is not there yet", ErrNotEmpty, table.name)
-		case !errors.Is(err, sql.ErrNoRows):
-			return nil, fmt.Errorf("table %s: %w", table.name, err)
-		}
+	if _, err := schema.Up(ctx, o.DSN); err != nil {
+		return t, fmt.Errorf("schema to replay into: %w", err)
+	}
+	if t.db, err = workers.OpenDB(o.DSN); err != nil {
+		return t, err
 	}
 	cfg := &workers.Config{Lanes: 1, Hashers: 1, ArgonMemory: 8, ArgonIterations: 1} // hashes nothing but its dummy
 	for topic, factory := range o.Handlers {
 		if t.handlers[topic], err = factory(workers.Resources{Config: cfg, DB: t.db, Key: o.Key}); err != nil {
-			return nil, fmt.Errorf("%s handlers: %w", topic.Group(), err)
+			return t, fmt.Errorf("%s handlers: %w", topic.Group(), err)
 		}
 	}
 	t.session, err = workers.OpenSession(ctx, t.db)
@@ -143,6 +152,38 @@ func openTarget(ctx context.Context, o *Options) (_ *target, err error) {
 func (t *target) close() {
 	if t.session != nil {
 		_ = t.session.Close()
+		t.session = nil
 	}
-	_ = t.db.Close()
+	if t.db != nil {
+		_ = t.db.Close()
+		t.db = nil
+	}
+}
+
+// remove takes back what openTarget made.
+func (t *target) remove() error {
+	t.close()
+	ctx, cancel := context.WithTimeout(context.Background(), removeTime)
+	defer cancel()
+	if t.made {
+		return schema.Drop(ctx, t.DSN)
+	}
+	return errors.Join(schema.Down(ctx, t.DSN), schema.Forget(ctx, t.DSN))
+}
+
+// removeTime bounds the removal of a scratch database.
+const removeTime = 5 * time.Minute
+
+// patientTime is for how long a statement of a replay may say nothing: nobody
+// waits for it, and large ones take long.
+const patientTime = 10 * time.Minute
+
+// patient gives a DSN time.
+func patient(dsn string) (string, error) {
+	cfg, err := mysql.ParseDSN(dsn)
+	if err != nil {
+		return "", errors.New("this is no DSN: user:password@tcp(host:3306)/name is one") // err may hold the password
+	}
+	cfg.ReadTimeout, cfg.WriteTimeout = max(cfg.ReadTimeout, patientTime), max(cfg.WriteTimeout, patientTime)
+	return cfg.FormatDSN(), nil
 }

@@ -12,8 +12,10 @@ import (
 	"time"
 
 	"sponge/pkg/audit"
+	"sponge/pkg/audit/audittest"
 	"sponge/pkg/envelope"
 	"sponge/pkg/protocol"
+	"sponge/pkg/queue"
 	"sponge/workers/replay"
 	"sponge/workers/workertest"
 )
@@ -230,6 +232,99 @@ func TestVerify(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "was decided by rules 2") {
 		t.Fatalf("a row of other rules: %v", err)
 	}
+}
+
+// Production goes on while it is verified, and stands still for nobody.
+func TestVerifyWhileItRuns(t *testing.T) {
+	t.Parallel()
+	s := produce(t)
+	s.Run(t, s.Config(t), workertest.Handlers(), nil)
+	e := s.NewEdge(t, "e3")
+	one := e.Login(1, 1)
+	stop, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				e.Publish(one, `{"msgType":4,"TOID":2,"msg":"on and on"}`, nil)
+			}
+		}
+	}()
+	for range 5 {
+		s.untouched(t)
+	}
+	close(stop)
+	<-ended
+}
+
+// A backup lacks what came behind it. Only whoever says that it is one is told
+// that all else is equal.
+func TestVerifyBackup(t *testing.T) {
+	t.Parallel()
+	s := produce(t)
+	o := s.options(t)
+	o.Until.Number = s.Int(t, "SELECT MAX(number) FROM journal") * 2 / 3
+	if _, err := replay.Run(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	backup := replay.VerifyOptions{Options: s.options(t), Production: o.DSN, Show: 20}
+	v, err := replay.Verify(t.Context(), backup)
+	if err != nil || v.Wrong == 0 {
+		t.Fatalf("a backup that nobody calls one: %+v, %v", v, err)
+	}
+	backup.Older, backup.DSN = true, s.scratch()
+	v, err = replay.Verify(t.Context(), backup)
+	if err != nil || v.Wrong != 0 || v.Later == 0 || v.Behind == 0 {
+		t.Fatalf("%+v, %v", v, err)
+	}
+}
+
+// The older part may be in an archive, and the rest in the topics.
+func TestVerifyJoined(t *testing.T) {
+	t.Parallel()
+	s := produce(t)
+	o := s.options(t)
+	older := new(audittest.Log)
+	for _, topic := range audit.AllTopics() {
+		bounds, err := o.Log.Bounds(t.Context(), topic)
+		if err != nil {
+			t.Fatal(err)
+		}
+		older.Create(topic, len(bounds))
+		for id, b := range bounds {
+			bounds[id] = queue.Bounds{First: b.First, Next: b.Next / 2}
+		}
+		err = audit.Merge(t.Context(), o.Log, map[string]map[int]queue.Bounds{topic: bounds}, func(r *audit.Record) error {
+			older.Add(topic, r.Partition, r.Message)
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	o.Log = audit.Joined{Older: older, Newer: o.Log}
+	v, err := replay.Verify(t.Context(), replay.VerifyOptions{Options: o, Production: s.DSN, Show: 20})
+	if err != nil || v.Wrong != 0 || v.Frames < frames {
+		t.Fatalf("%+v, %v", v, err)
+	}
+}
+
+// A database that holds anything is left alone.
+func TestForeignDatabase(t *testing.T) {
+	t.Parallel()
+	s := produce(t)
+	o := s.options(t)
+	o.DSN = s.DSN
+	if _, err := replay.Run(t.Context(), o); !errors.Is(err, replay.ErrNotEmpty) {
+		t.Fatal(err)
+	}
+	if _, err := replay.Verify(t.Context(), replay.VerifyOptions{Options: o, Production: s.DSN}); !errors.Is(err, replay.ErrNotEmpty) {
+		t.Fatal(err)
+	}
+	s.untouched(t)
 }
 
 // A replay gives a database that workers can go on with.

@@ -10,7 +10,6 @@ import (
 	"sponge/pkg/journal"
 	"sponge/pkg/protocol"
 	"sponge/pkg/queue"
-	"sponge/schema"
 	"sponge/workers"
 )
 
@@ -20,6 +19,7 @@ type VerifyOptions struct {
 	Options
 	Production string // DSN of production, a replica, or a restored backup
 	Keep       bool   // leave the scratch schema as it is
+	Older      bool   // production is a replica or a backup: what was published behind it is no finding
 	Show       int    // differences that are shown, with the frames that made them; all are counted
 }
 
@@ -38,6 +38,7 @@ type Verdict struct {
 	Findings  []Finding
 	Published int64 // journal rows that sponge.journal has, too
 	Pending   int64 // journal rows that sponge.journal need not have yet
+	Later     int64 // rows in sponge.journal that are later than a replica or backup
 }
 
 // Verify takes the journal and the rows of production from one snapshot, replays
@@ -48,19 +49,20 @@ type Verdict struct {
 func Verify(ctx context.Context, o VerifyOptions) (v Verdict, err error) {
 	begun := time.Now()
 	t, err := openTarget(ctx, &o.Options)
+	if t != nil && !o.Keep {
+		defer func() {
+			if err := t.remove(); err != nil {
+				o.Logger.Warn("remove the scratch database", "error", err)
+			}
+		}()
+	}
 	if err != nil {
 		return v, err
 	}
 	defer t.close()
-	if !o.Keep {
-		defer func() {
-			if err := schema.Down(context.WithoutCancel(ctx), o.DSN); err != nil {
-				o.Logger.Warn("remove the scratch schema", "error", err)
-			}
-		}()
-	}
-	// What is published now was committed before: the snapshot must have it.
-	published, err := o.Log.Bounds(ctx, protocol.TopicJournal)
+	// What is published now was committed before: the snapshot must have it. What
+	// the snapshot says was published, is there when it has been taken.
+	before, err := o.Log.Bounds(ctx, protocol.TopicJournal)
 	if err != nil {
 		return v, err
 	}
@@ -72,8 +74,12 @@ func Verify(ctx context.Context, o VerifyOptions) (v Verdict, err error) {
 	if err := snap.copyJournal(ctx, t); err != nil {
 		return v, err
 	}
+	published, err := o.Log.Bounds(ctx, protocol.TopicJournal)
+	if err != nil {
+		return v, err
+	}
 	check := &verifier{VerifyOptions: &o, target: t, snap: snap, verdict: &v}
-	if err := check.published(ctx, published); err != nil {
+	if err := check.published(ctx, published, before); err != nil {
 		return v, err
 	}
 	if v.Result, err = t.replay(ctx, 0); err != nil {
@@ -84,6 +90,9 @@ func Verify(ctx context.Context, o VerifyOptions) (v Verdict, err error) {
 		check.find(Finding{Text: err.Error()})
 		v.Seconds = time.Since(begun).Seconds()
 		return v, nil // what comes behind it cannot be replayed
+	}
+	if v.Rows == 0 && v.Behind > 0 {
+		check.find(Finding{Text: fmt.Sprintf("production's journal is empty, and the log has %d records", v.Behind)})
 	}
 	if err := check.applied(ctx); err != nil {
 		return v, err
@@ -120,6 +129,10 @@ type snapshot struct {
 }
 
 func openSnapshot(ctx context.Context, dsn string) (*snapshot, error) {
+	dsn, err := patient(dsn)
+	if err != nil {
+		return nil, err
+	}
 	db, err := workers.OpenDB(dsn)
 	if err != nil {
 		return nil, err
@@ -130,7 +143,7 @@ func openSnapshot(ctx context.Context, dsn string) (*snapshot, error) {
 	}
 	for _, query := range []string{
 		// A reader that replays between two rows must not be cut off.
-		"SET SESSION wait_timeout = 28800, net_write_timeout = 3600",
+		"SET SESSION wait_timeout = 604800, net_write_timeout = 3600",
 		"SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
 		"START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
 	} {
@@ -175,63 +188,106 @@ func (s *snapshot) copyJournal(ctx context.Context, t *target) error {
 }
 
 // published compares the journal with sponge.journal, both ways. A row may be
-// missing there while it covers records that do not count as announced yet: whoever
-// owns their partition next publishes it before it announces them.
-func (c *verifier) published(ctx context.Context, bounds map[int]queue.Bounds) error {
-	announced, err := c.snap.applied(ctx)
+// missing there while it covers records that do not count as announced yet, and
+// none behind it is there: whoever owns their partition next publishes it before
+// it announces them. What was published before the snapshot must be in it.
+func (c *verifier) published(ctx context.Context, bounds, before map[int]queue.Bounds) error {
+	applied, err := c.snap.applied(ctx)
 	if err != nil {
 		return err
 	}
-	seen := bitmap{}
-	var page []journal.Row
-	look := func() error {
-		have, err := c.target.known(ctx, page)
-		if err != nil {
-			return err
-		}
-		for _, row := range page {
-			seen.set(row.Number)
-			mine, ok := have[row.Number]
-			switch {
-			case !ok:
-				c.find(Finding{Text: fmt.Sprintf("journal row %d (%s %s) was published, and is not in production's journal", row.Number, row.Topic, row.Ranges)})
-			case !sameRow(&mine, &row):
-				c.find(Finding{Text: fmt.Sprintf("journal row %d is %s %s in production, and was published as %s %s", row.Number, mine.Topic, mine.Ranges, row.Topic, row.Ranges)})
-			}
-		}
-		page = page[:0]
-		return nil
-	}
-	err = c.target.eachTopicRow(ctx, bounds, func(row journal.Row, _ time.Time) error {
-		if page = append(page, row); len(page) < loadRows {
+	p := &publication{verifier: c, applied: applied, before: before, seen: bitmap{}}
+	err = c.target.eachTopicRow(ctx, bounds, func(row journal.Row, partition int, offset int64) error {
+		p.page = append(p.page, row)
+		p.early = append(p.early, offset < before[partition].Next)
+		if len(p.page) < loadRows {
 			return nil
 		}
-		return look()
+		return p.look(ctx)
 	})
 	if err == nil {
-		err = look()
+		err = p.look(ctx)
 	}
 	if err != nil {
 		return err
 	}
+	waiting := map[place]int64{} // rows that need not be published yet
 	return c.target.eachRow(ctx, 0, func(row journal.Row) error {
-		if seen.has(row.Number) {
-			c.verdict.Published++
-			return nil
-		}
 		batch, err := row.Batch()
 		if err != nil {
 			return err
 		}
+		if p.seen.has(row.Number) {
+			c.verdict.Published++
+			for _, r := range batch.Ranges {
+				if n, ok := waiting[place{row.Topic, r.Partition}]; ok {
+					delete(waiting, place{row.Topic, r.Partition})
+					c.find(Finding{Text: fmt.Sprintf("journal row %d was never published, and row %d behind it in %s/%d was", n, row.Number, row.Topic, r.Partition)})
+				}
+			}
+			return nil
+		}
 		for _, r := range batch.Ranges {
-			if r.Last >= announced[place{row.Topic, r.Partition}].announced {
-				c.verdict.Pending++
+			if r.Last < applied[place{row.Topic, r.Partition}].announced {
+				c.find(Finding{Text: fmt.Sprintf("journal row %d (%s %s) is in production's journal, and was never published", row.Number, row.Topic, row.Ranges)})
 				return nil
 			}
 		}
-		c.find(Finding{Text: fmt.Sprintf("journal row %d (%s %s) is in production's journal, and was never published", row.Number, row.Topic, row.Ranges)})
+		c.verdict.Pending++
+		for _, r := range batch.Ranges {
+			waiting[place{row.Topic, r.Partition}] = row.Number
+		}
 		return nil
 	})
+}
+
+// publication is what is known of sponge.journal.
+type publication struct {
+	*verifier
+	applied map[place]appliedRow
+	before  map[int]queue.Bounds
+	seen    bitmap
+	page    []journal.Row
+	early   []bool // which of them were published before the snapshot
+}
+
+// look compares a page of published rows with the snapshot's.
+func (p *publication) look(ctx context.Context) error {
+	have, err := p.target.known(ctx, p.page)
+	if err != nil {
+		return err
+	}
+	for i, row := range p.page {
+		mine, ok := have[row.Number]
+		switch {
+		case !ok && !p.early[i]:
+		case !ok && p.Older && p.isLater(&row):
+			p.verdict.Later++
+		case !ok:
+			p.find(Finding{Text: fmt.Sprintf("journal row %d (%s %s) was published, and is not in production's journal", row.Number, row.Topic, row.Ranges)})
+		case !sameRow(&mine, &row):
+			p.find(Finding{Text: fmt.Sprintf("journal row %d is %s %s in production, and was published as %s %s", row.Number, mine.Topic, mine.Ranges, row.Topic, row.Ranges)})
+		}
+		if ok {
+			p.seen.set(row.Number)
+		}
+	}
+	p.page, p.early = p.page[:0], p.early[:0]
+	return nil
+}
+
+// isLater reports whether all that a row covers lies behind the snapshot.
+func (p *publication) isLater(row *journal.Row) bool {
+	batch, err := row.Batch()
+	if err != nil {
+		return false
+	}
+	for _, r := range batch.Ranges {
+		if r.First < p.applied[place{row.Topic, r.Partition}].next {
+			return false
+		}
+	}
+	return true
 }
 
 // place is a partition of a handler group's topic.
