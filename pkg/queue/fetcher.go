@@ -57,16 +57,18 @@ type FetcherConfig struct {
 // incremental fetch session (KIP-227) for each broker: an idle partition costs
 // nothing, and one request brings whatever all of them have.
 type Fetcher struct {
-	cfg  FetcherConfig
-	wake chan struct{}
+	cfg FetcherConfig
 
 	mu   sync.Mutex
 	next map[int]int64 // guarded by mu; partitions that are fetched
+
+	roomMu sync.Mutex    // taken under a Sink's own locks, so nothing is called under it
+	room   chan struct{} // guarded by roomMu; closed by the next Wake; nil: no session has asked
 }
 
 // NewFetcher reads from the offsets in start.
 func NewFetcher(cfg FetcherConfig, start map[int]int64) *Fetcher {
-	f := &Fetcher{cfg: cfg, wake: make(chan struct{}, 1), next: map[int]int64{}}
+	f := &Fetcher{cfg: cfg, next: map[int]int64{}}
 	for p, offset := range start {
 		f.next[p] = offset
 	}
@@ -75,10 +77,22 @@ func NewFetcher(cfg FetcherConfig, start map[int]int64) *Fetcher {
 
 // Wake tells the fetcher that a partition may no longer be Full.
 func (f *Fetcher) Wake() {
-	select {
-	case f.wake <- struct{}{}:
-	default:
+	f.roomMu.Lock()
+	defer f.roomMu.Unlock()
+	if f.room != nil {
+		close(f.room)
+		f.room = nil
 	}
+}
+
+// nextWake is closed by the next Wake, for every session.
+func (f *Fetcher) nextWake() <-chan struct{} {
+	f.roomMu.Lock()
+	defer f.roomMu.Unlock()
+	if f.room == nil {
+		f.room = make(chan struct{})
+	}
+	return f.room
 }
 
 // Forget stops fetching a partition.
@@ -172,9 +186,10 @@ type fetchSession struct {
 func (s *fetchSession) run(ctx context.Context, sink Sink) error {
 	defer s.link.close()
 	for ctx.Err() == nil {
+		room := s.f.nextWake() // before anything is found full
 		req, any := s.request(sink)
 		if !any {
-			if !s.f.awaitRoom(ctx) {
+			if !awaitRoom(ctx, room) {
 				break
 			}
 			continue
@@ -216,15 +231,15 @@ func (s *fetchSession) run(ctx context.Context, sink Sink) error {
 // then.
 const fetchPatience = 10 * time.Second
 
-// awaitRoom waits until a full partition may have room. The time bound covers
-// several sessions sharing one wake-up.
-func (f *Fetcher) awaitRoom(ctx context.Context) bool {
+// awaitRoom waits until a full partition may have room. The time bound is for
+// partitions that nobody reads any more.
+func awaitRoom(ctx context.Context, room <-chan struct{}) bool {
 	t := time.NewTimer(fetchWait)
 	defer t.Stop()
 	select {
 	case <-ctx.Done():
 		return false
-	case <-f.wake:
+	case <-room:
 	case <-t.C:
 	}
 	return true
