@@ -66,7 +66,7 @@ func (j Joined) OffsetsAt(ctx context.Context, topic string, t time.Time) (map[i
 	out := map[int]int64{}
 	for id, b := range bounds {
 		out[id] = b.Next
-		if at, ok := older[id]; ok && at < seam[id] {
+		if at, ok := older[id]; ok && b.First <= at && at < seam[id] {
 			out[id] = at
 		} else if at, ok := newer[id]; ok {
 			out[id] = max(at, seam[id])
