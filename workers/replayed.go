@@ -100,12 +100,18 @@ func (s *Session) Transact(ctx context.Context, isCareful bool, work func(tx *Tx
 	return err
 }
 
-// Transact runs work in a transaction of its own. db is OpenDB's.
+// Transact runs work in a transaction of its own, with the session settings of a
+// worker, its time limits included. db is OpenDB's.
 func Transact(ctx context.Context, db *sql.DB, isCareful bool, work func(tx *Tx) error) (err error) {
-	s, err := OpenSession(ctx, db)
+	s, err := openSession(ctx, db)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, s.Close()) }()
-	return s.Transact(ctx, isCareful, work)
+	defer func() {
+		for _, st := range s.stmts {
+			st.Close()
+		}
+		err = errors.Join(err, s.conn.Close())
+	}()
+	return (&Session{s}).Transact(ctx, isCareful, work)
 }
