@@ -59,10 +59,6 @@ resource "aws_msk_configuration" "this" {
     "min.insync.replicas"            = min(2, var.brokers)
     "unclean.leader.election.enable" = "false"
   } : "${key}=${value}"], [""]))
-
-  lifecycle {
-    create_before_destroy = true
-  }
 }
 
 resource "aws_cloudwatch_log_group" "this" {
