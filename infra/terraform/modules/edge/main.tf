@@ -219,7 +219,6 @@ resource "aws_ecs_service" "this" {
   name             = "edge"
   cluster          = var.ecs_cluster_arn
   task_definition  = module.task.task_definition_arn
-  launch_type      = "FARGATE"
   platform_version = "LATEST"
   desired_count    = var.count_min
   propagate_tags   = "SERVICE"
@@ -233,6 +232,11 @@ resource "aws_ecs_service" "this" {
   deployment_circuit_breaker {
     enable   = true
     rollback = true
+  }
+
+  capacity_provider_strategy {
+    capacity_provider = var.capacity_provider
+    weight            = 1
   }
 
   network_configuration {

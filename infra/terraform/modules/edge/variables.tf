@@ -61,6 +61,17 @@ variable "memory" {
   default     = 4096
 }
 
+variable "capacity_provider" {
+  description = "FARGATE, or FARGATE_SPOT: a third of the price, taken back with two minutes' notice."
+  type        = string
+  default     = "FARGATE"
+
+  validation {
+    condition     = contains(["FARGATE", "FARGATE_SPOT"], var.capacity_provider)
+    error_message = "capacity_provider is FARGATE or FARGATE_SPOT."
+  }
+}
+
 variable "cpu_architecture" {
   description = "ARM64 or X86_64."
   type        = string

@@ -8,8 +8,8 @@ data "aws_caller_identity" "this" {}
 data "aws_partition" "this" {}
 
 locals {
-  # migrate is a function, too: it runs once for each release, before the
-  # others get that release's code.
+  architecture = var.cpu_architecture == "ARM64" ? "arm64" : "x86_64"
+
   functions = merge(
     { for group in var.groups : group => { memory = var.memory, timeout = var.timeout, concurrency = var.partitions[group], environment = var.environment } },
     { migrate = { memory = 256, timeout = 120, concurrency = 1, environment = var.migrate_environment } },
@@ -95,31 +95,81 @@ resource "aws_iam_role_policy" "this" {
           ArnEquals = { "lambda:SourceFunctionArn" = "arn:${data.aws_partition.this.partition}:lambda:${local.region}:${local.account}:function:${var.cluster}-${each.key}" }
         }
       },
-      ], each.key == "migrate" ? [] : [
-      {
-        Sid      = "Brokers"
-        Effect   = "Allow"
-        Action   = ["kafka:DescribeCluster", "kafka:DescribeClusterV2", "kafka:GetBootstrapBrokers"]
-        Resource = var.kafka_cluster_arn
-      },
-    ])
+      ], [for statement in [
+        {
+          Sid      = "Brokers"
+          Effect   = "Allow"
+          Action   = ["kafka:DescribeCluster", "kafka:DescribeClusterV2", "kafka:GetBootstrapBrokers"]
+          Resource = var.kafka_cluster_arn
+        },
+    ] : statement if each.key != "migrate"])
   })
 }
 
-resource "aws_lambda_function" "this" {
+# The schema first: this function runs once for every image, and fails the apply
+# if it fails. Only then do the others get that image.
+resource "aws_lambda_function" "migrate" {
+  #checkov:skip=CKV_AWS_116:A dead letter queue is for asynchronous calls; the apply waits for this one
+  #checkov:skip=CKV_AWS_272:Signing is for archives; the image's tag cannot be moved
+  function_name                  = "${var.cluster}-migrate"
+  description                    = "Schema and topics"
+  role                           = aws_iam_role.this["migrate"].arn
+  package_type                   = "Image"
+  image_uri                      = var.image
+  architectures                  = [local.architecture]
+  memory_size                    = local.functions["migrate"].memory
+  timeout                        = local.functions["migrate"].timeout
+  reserved_concurrent_executions = local.functions["migrate"].concurrency
+  kms_key_arn                    = var.kms_key_arn
+  tags                           = var.tags
+
+  image_config {
+    command = ["function", "migrate"]
+  }
+
+  environment {
+    variables = local.functions["migrate"].environment
+  }
+
+  vpc_config {
+    subnet_ids         = var.subnet_ids
+    security_group_ids = [var.security_group_id]
+  }
+
+  logging_config {
+    log_format            = "JSON"
+    log_group             = aws_cloudwatch_log_group.this["migrate"].name
+    application_log_level = "INFO"
+    system_log_level      = "WARN"
+  }
+
+  tracing_config {
+    mode = "Active"
+  }
+
+  depends_on = [aws_iam_role_policy.this]
+}
+
+resource "aws_lambda_invocation" "migrate" {
+  function_name = aws_lambda_function.migrate.function_name
+  input         = jsonencode({})
+  triggers      = { image = var.image, secrets = var.secrets_version }
+}
+
+resource "aws_lambda_function" "group" {
   #checkov:skip=CKV_AWS_116:A dead letter queue is for asynchronous calls; what no handler can take goes to the topic sponge.dead
   #checkov:skip=CKV_AWS_272:Signing is for archives; the image's tag cannot be moved
-  for_each = local.functions
+  for_each = var.groups
 
   function_name                  = "${var.cluster}-${each.key}"
-  description                    = each.key == "migrate" ? "Schema and topics" : "Handles ${each.key} frames"
+  description                    = "Handles ${each.key} frames"
   role                           = aws_iam_role.this[each.key].arn
   package_type                   = "Image"
   image_uri                      = var.image
-  architectures                  = [var.cpu_architecture == "ARM64" ? "arm64" : "x86_64"]
-  memory_size                    = each.value.memory
-  timeout                        = each.value.timeout
-  reserved_concurrent_executions = each.value.concurrency
+  architectures                  = [local.architecture]
+  memory_size                    = local.functions[each.key].memory
+  timeout                        = local.functions[each.key].timeout
+  reserved_concurrent_executions = local.functions[each.key].concurrency
   kms_key_arn                    = var.kms_key_arn
   tags                           = var.tags
 
@@ -128,7 +178,7 @@ resource "aws_lambda_function" "this" {
   }
 
   environment {
-    variables = each.value.environment
+    variables = local.functions[each.key].environment
   }
 
   vpc_config {
@@ -147,20 +197,13 @@ resource "aws_lambda_function" "this" {
     mode = "Active"
   }
 
-  depends_on = [aws_iam_role_policy.this]
-}
-
-# Runs again with every image, and fails the apply if it fails.
-resource "aws_lambda_invocation" "migrate" {
-  function_name = aws_lambda_function.this["migrate"].function_name
-  input         = jsonencode({})
-  triggers      = { image = var.image, secrets = var.secrets_version }
+  depends_on = [aws_lambda_invocation.migrate]
 }
 
 resource "aws_lambda_event_source_mapping" "this" {
   for_each = var.groups
 
-  function_name    = aws_lambda_function.this[each.key].arn
+  function_name    = aws_lambda_function.group[each.key].arn
   event_source_arn = var.kafka_cluster_arn
   topics           = [var.topics[each.key]]
   batch_size       = var.batch_size
@@ -183,14 +226,12 @@ resource "aws_lambda_event_source_mapping" "this" {
   }
 
   amazon_managed_kafka_event_source_config {
-    consumer_group_id = "${var.cluster}-function-${each.key}"
+    # The group that workers use, too: whoever takes over goes on where it was.
+    consumer_group_id = var.topics[each.key]
   }
 
   source_access_configuration {
     type = "SASL_SCRAM_512_AUTH"
     uri  = var.kafka_secret_arn
   }
-
-  # Topics and schema first.
-  depends_on = [aws_lambda_invocation.migrate]
 }

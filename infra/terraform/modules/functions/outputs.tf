@@ -1,6 +1,6 @@
 output "function_names" {
   description = "Names of the functions, by group."
-  value       = { for group, function in aws_lambda_function.this : group => function.function_name }
+  value       = { for group, function in aws_lambda_function.group : group => function.function_name }
 }
 
 output "mappings" {

@@ -126,21 +126,21 @@ resource "aws_iam_role_policy" "execution" {
         Action   = ["logs:CreateLogStream", "logs:PutLogEvents"]
         Resource = "${aws_cloudwatch_log_group.this.arn}:*"
       },
-      ], length(local.secret_arns) == 0 ? [] : [
-      {
-        Sid      = "Secrets"
-        Effect   = "Allow"
-        Action   = "secretsmanager:GetSecretValue"
-        Resource = local.secret_arns
-      },
-      {
-        Sid       = "SecretsKey"
-        Effect    = "Allow"
-        Action    = "kms:Decrypt"
-        Resource  = var.kms_key_arn
-        Condition = { StringEquals = { "kms:ViaService" = "secretsmanager.${data.aws_region.this.region}.amazonaws.com" } }
-      },
-    ])
+      ], [for statement in [
+        {
+          Sid      = "Secrets"
+          Effect   = "Allow"
+          Action   = "secretsmanager:GetSecretValue"
+          Resource = local.secret_arns
+        },
+        {
+          Sid       = "SecretsKey"
+          Effect    = "Allow"
+          Action    = "kms:Decrypt"
+          Resource  = var.kms_key_arn
+          Condition = { StringEquals = { "kms:ViaService" = "secretsmanager.${data.aws_region.this.region}.amazonaws.com" } }
+        },
+    ] : statement if length(local.secret_arns) > 0])
   })
 }
 

@@ -43,7 +43,6 @@ resource "aws_ecs_service" "this" {
   name             = "worker-${each.key}"
   cluster          = var.ecs_cluster_arn
   task_definition  = module.task[each.key].task_definition_arn
-  launch_type      = "FARGATE"
   platform_version = "LATEST"
   desired_count    = each.value.min
   propagate_tags   = "SERVICE"
@@ -56,6 +55,11 @@ resource "aws_ecs_service" "this" {
   deployment_circuit_breaker {
     enable   = true
     rollback = true
+  }
+
+  capacity_provider_strategy {
+    capacity_provider = var.capacity_provider
+    weight            = 1
   }
 
   network_configuration {
