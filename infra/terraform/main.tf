@@ -163,6 +163,7 @@ module "secrets" {
 # --- what runs
 
 resource "aws_ecs_cluster" "this" {
+  #checkov:skip=CKV_AWS_65:container_insights is a variable: metrics of each task cost more than a small deployment's tasks
   name = var.name
   tags = local.tags
 
@@ -340,6 +341,7 @@ module "observability" {
   balancer           = module.edge.metric_dimensions
   store_dimensions   = module.store.metric_dimensions
   channel_ids        = module.channels.member_ids
+  kafka_kind         = var.queue.kind
   kafka_cluster_name = one(module.queue[*].cluster_name)
   kafka_instance_id  = one(module.broker[*].instance_id)
   schedule_group     = module.archive.schedule_group

@@ -19,11 +19,11 @@ variable "release" {
 }
 
 variable "secrets" {
-  description = <<-E
+  description = <<-EOT
     What is secret: the two keys that `sponge keys` prints, and passwords of letters and digits. They are needed for each
     plan and apply, but go to Secrets Manager and to the services only when secrets_version or keys_version changes; no
     plan and no state holds them.
-  E
+  EOT
   sensitive   = true
   ephemeral   = true
 
@@ -96,15 +96,14 @@ variable "partitions" {
 }
 
 variable "network" {
-  description = <<-E
-    The VPC: a /16; zones 2 or 3; nat none, single or per_zone; private_tasks false runs tasks in public subnets without
+  description = <<-EOT
+    The VPC: a /16; the names of two or three zones, whose order decides their addresses; nat none, single or per_zone; private_tasks false runs tasks in public subnets without
     endpoints or NAT, which is cheaper; flow_log_traffic ALL, ACCEPT or REJECT.
-  E
-  default     = {}
+  EOT
 
   type = object({
     cidr             = optional(string, "10.64.0.0/16")
-    zones            = optional(number, 3)
+    zones            = list(string)
     nat              = optional(string, "none")
     private_tasks    = optional(bool, true)
     flow_log_traffic = optional(string, "REJECT")
@@ -116,8 +115,8 @@ variable "network" {
   }
 
   validation {
-    condition     = contains([2, 3], var.network.zones)
-    error_message = "network: zones is 2 or 3."
+    condition     = contains([2, 3], length(var.network.zones)) && length(distinct(var.network.zones)) == length(var.network.zones)
+    error_message = "network: zones are two or three different ones."
   }
 
   validation {
@@ -132,11 +131,11 @@ variable "network" {
 }
 
 variable "endpoint" {
-  description = <<-E
+  description = <<-EOT
     What clients connect to. With domain and zone_id (Route 53) a certificate and a record are made; otherwise
     certificate_arn names a certificate in ACM. plain_tcp opens port 8000 without TLS: names, messages and passwords can
     be read on the way.
-  E
+  EOT
 
   type = object({
     domain          = optional(string)
@@ -175,11 +174,11 @@ variable "cpu_architecture" {
 }
 
 variable "edge" {
-  description = <<-E
+  description = <<-EOT
     Edges: size, how many, connections and CPU (per cent) that autoscaling aims at, most connections of one (0: no limit),
     seconds that a stopping edge waits for outstanding answers (5 to 100) and that the balancer is given before (0 to
     3600), FARGATE or FARGATE_SPOT, and variables of its own.
-  E
+  EOT
   default     = {}
 
   type = object({
@@ -334,10 +333,10 @@ variable "functions" {
 }
 
 variable "queue" {
-  description = <<-E
+  description = <<-EOT
     Kafka. kind msk: a cluster over the zones (brokers: a multiple of their number), TLS and SCRAM. kind broker: a single
     broker on one ARM instance, unencrypted within the VPC, for small deployments. Disks are those of each broker.
-  E
+  EOT
 
   type = object({
     kind            = string
@@ -360,8 +359,8 @@ variable "queue" {
   }
 
   validation {
-    condition     = var.queue.kind != "msk" || (var.queue.brokers >= 2 && var.queue.brokers % var.network.zones == 0)
-    error_message = "queue: brokers is a multiple of network.zones."
+    condition     = var.queue.kind != "msk" || (var.queue.brokers >= 2 && var.queue.brokers % length(var.network.zones) == 0)
+    error_message = "queue: brokers is a multiple of the number of zones."
   }
 
   validation {
@@ -371,11 +370,11 @@ variable "queue" {
 }
 
 variable "store" {
-  description = <<-E
+  description = <<-EOT
     MySQL. engine aurora-mysql (a cluster; instances from 2 on fail over) or mysql (a single instance; multi_az gives it a
     standby). tls is the DSN's: true needs an image that trusts the certificate authorities of RDS; skip-verify encrypts
     without asking who answers.
-  E
+  EOT
 
   type = object({
     engine                = optional(string, "aurora-mysql")

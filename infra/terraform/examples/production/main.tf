@@ -15,7 +15,7 @@ module "sponge" {
   keys_version    = var.keys_version
   workers_runtime = var.workers_runtime
 
-  network = { zones = 3 }
+  network = { zones = [for letter in var.zones : "${var.region}${letter}"] }
 
   endpoint = {
     domain  = var.domain

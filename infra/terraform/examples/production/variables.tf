@@ -9,6 +9,17 @@ variable "region" {
   }
 }
 
+variable "zones" {
+  description = "Letters of three of the region's zones; their order decides addresses."
+  type        = list(string)
+  default     = ["a", "b", "c"]
+
+  validation {
+    condition     = length(var.zones) == 3 && alltrue([for z in var.zones : can(regex("^[a-z]$", z))])
+    error_message = "zones are three letters."
+  }
+}
+
 variable "name" {
   description = "Name of the deployment; everything in AWS begins with it."
   type        = string

@@ -18,7 +18,7 @@ module "sponge" {
   workers_runtime = var.workers_runtime
 
   network = {
-    zones         = 2
+    zones         = [for letter in var.zones : "${var.region}${letter}"]
     private_tasks = false
   }
 

@@ -9,6 +9,17 @@ variable "region" {
   }
 }
 
+variable "zones" {
+  description = "Letters of two of the region's zones; their order decides addresses."
+  type        = list(string)
+  default     = ["a", "b"]
+
+  validation {
+    condition     = length(var.zones) == 2 && alltrue([for z in var.zones : can(regex("^[a-z]$", z))])
+    error_message = "zones are two letters."
+  }
+}
+
 variable "name" {
   description = "Name of the deployment; everything in AWS begins with it."
   type        = string

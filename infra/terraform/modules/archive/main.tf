@@ -104,6 +104,13 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
       days          = 30
       storage_class = "GLACIER_IR"
     }
+  }
+
+  rule {
+    id     = "unfinished"
+    status = "Enabled"
+
+    filter {}
 
     abort_incomplete_multipart_upload {
       days_after_initiation = 7

@@ -66,7 +66,6 @@ resource "aws_iam_instance_profile" "this" {
 
 # The topics, apart from the instance: it can be replaced.
 resource "aws_ebs_volume" "topics" {
-  #checkov:skip=CKV2_AWS_9:The archive is the copy of the topics; a snapshot between two messages would be older than MySQL
   availability_zone = var.zone
   type              = "gp3"
   size              = var.storage_gib

@@ -1,23 +1,18 @@
-# Three zones (or two). Public subnets hold the load balancer, private ones
+# Three zones (or two), which are named: a list that AWS may extend would move
+# subnets. Public subnets hold the load balancer, private ones
 # everything else. Nothing in a private subnet needs the internet: what tasks
 # ask AWS for goes through endpoints. A small deployment saves the endpoints'
 # hourly price and runs its tasks in the public subnets, where security groups
 # admit nobody but the load balancer.
 
-data "aws_availability_zones" "this" {
-  state = "available"
-}
-
 data "aws_region" "this" {}
 
 locals {
-  zones = slice(data.aws_availability_zones.this.names, 0, var.zones)
-
   # The last in each is what differs: /20 of a /16 each, public ones first.
-  public  = { for i, zone in local.zones : zone => cidrsubnet(var.cidr, 4, i) }
-  private = { for i, zone in local.zones : zone => cidrsubnet(var.cidr, 4, 8 + i) }
+  public  = { for i, zone in var.zones : zone => cidrsubnet(var.cidr, 4, i) }
+  private = { for i, zone in var.zones : zone => cidrsubnet(var.cidr, 4, 8 + i) }
 
-  nat_zones = var.nat == "per_zone" ? local.zones : var.nat == "single" ? [local.zones[0]] : []
+  nat_zones = var.nat == "per_zone" ? var.zones : var.nat == "single" ? [var.zones[0]] : []
 }
 
 resource "aws_vpc" "this" {
@@ -108,7 +103,7 @@ resource "aws_nat_gateway" "this" {
 }
 
 resource "aws_route" "nat" {
-  for_each = { for zone in local.zones : zone => contains(local.nat_zones, zone) ? zone : local.nat_zones[0] if length(local.nat_zones) > 0 }
+  for_each = { for zone in var.zones : zone => contains(local.nat_zones, zone) ? zone : local.nat_zones[0] if length(local.nat_zones) > 0 }
 
   route_table_id         = aws_route_table.private[each.key].id
   destination_cidr_block = "0.0.0.0/0"
@@ -157,6 +152,7 @@ resource "aws_vpc_endpoint" "interface" {
 # --- who is who: each part admits these groups, not addresses
 
 resource "aws_security_group" "role" {
+  #checkov:skip=CKV2_AWS_5:Tasks and functions of other modules have them
   for_each = {
     edge    = "Edge tasks"
     workers = "Worker tasks or functions, and migrations"

@@ -10,17 +10,17 @@ output "cidr" {
 
 output "public_subnet_ids" {
   description = "Public subnets, one a zone, in the order of the zones."
-  value       = [for zone in local.zones : aws_subnet.public[zone].id]
+  value       = [for zone in var.zones : aws_subnet.public[zone].id]
 }
 
 output "private_subnet_ids" {
   description = "Private subnets, one a zone, in the order of the zones."
-  value       = [for zone in local.zones : aws_subnet.private[zone].id]
+  value       = [for zone in var.zones : aws_subnet.private[zone].id]
 }
 
 output "zones" {
   description = "Names of the zones."
-  value       = local.zones
+  value       = var.zones
 }
 
 output "security_group_ids" {

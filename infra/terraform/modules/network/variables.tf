@@ -15,13 +15,12 @@ variable "cidr" {
 }
 
 variable "zones" {
-  description = "Availability zones to spread over, 2 or 3."
-  type        = number
-  default     = 3
+  description = "Names of the availability zones to spread over, two or three; the order decides their addresses."
+  type        = list(string)
 
   validation {
-    condition     = contains([2, 3], var.zones)
-    error_message = "zones is 2 or 3."
+    condition     = contains([2, 3], length(distinct(var.zones))) && length(distinct(var.zones)) == length(var.zones)
+    error_message = "zones are two or three different ones."
   }
 }
 

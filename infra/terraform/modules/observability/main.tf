@@ -86,7 +86,7 @@ locals {
       dims      = { "Cluster Name" = var.kafka_cluster_name }
       below     = 1, minutes = 5, missing = "breaching"
     }
-  } : name => alarm if var.kafka_cluster_name != null }
+  } : name => alarm if var.kafka_kind == "msk" }
 
   instance_alarms = { for name, alarm in {
     queue-down = {
@@ -95,7 +95,7 @@ locals {
       dims      = { InstanceId = var.kafka_instance_id }
       above     = 0, minutes = 3, missing = "breaching"
     }
-  } : name => alarm if var.kafka_instance_id != null }
+  } : name => alarm if var.kafka_kind == "broker" }
 
   function_alarms = { for group, name in var.function_names : "function-${group}" => {
     why       = "The function fails: its partitions wait while batches are repeated."
@@ -183,7 +183,7 @@ locals {
     length(var.function_names) == 0 ? [] : [
       { title = "Functions: duration, ms", metrics = [for group, name in var.function_names : ["AWS/Lambda", "Duration", "FunctionName", name, { stat = "p99", label = group }]] },
     ],
-    var.kafka_cluster_name == null ? [] : [
+    var.kafka_kind != "msk" ? [] : [
       { title = "Kafka: time lag by topic, s", metrics = [for group in var.groups : ["AWS/Kafka", "EstimatedMaxTimeLag", "Cluster Name", var.kafka_cluster_name, "Consumer Group", var.topics[group], "Topic", var.topics[group], { stat = "Maximum", label = group }]] },
     ],
   )

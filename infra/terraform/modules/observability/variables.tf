@@ -77,14 +77,24 @@ variable "channel_ids" {
   type        = list(string)
 }
 
+variable "kafka_kind" {
+  description = "msk or broker: which of the two that follow there is."
+  type        = string
+
+  validation {
+    condition     = contains(["msk", "broker"], var.kafka_kind)
+    error_message = "kafka_kind is msk or broker."
+  }
+}
+
 variable "kafka_cluster_name" {
-  description = "Name of the MSK cluster; null where there is none."
+  description = "Name of the MSK cluster."
   type        = string
   default     = null
 }
 
 variable "kafka_instance_id" {
-  description = "Instance of a single broker; null where there is none."
+  description = "Instance of a single broker."
   type        = string
   default     = null
 }

@@ -11,7 +11,6 @@ locals {
     innodb_flush_log_at_trx_commit = "1"
     long_query_time                = "1"
     max_allowed_packet             = "67108864"
-    require_secure_transport       = local.aurora ? "ON" : "1"
     slow_query_log                 = "1"
   }
 }
@@ -80,6 +79,12 @@ resource "aws_rds_cluster_parameter_group" "this" {
       value        = parameter.value
       apply_method = "pending-reboot"
     }
+  }
+
+  parameter {
+    name         = "require_secure_transport"
+    value        = "ON"
+    apply_method = "pending-reboot"
   }
 }
 
@@ -162,6 +167,12 @@ resource "aws_db_parameter_group" "this" {
       value        = parameter.value
       apply_method = "pending-reboot"
     }
+  }
+
+  parameter {
+    name         = "require_secure_transport"
+    value        = "1"
+    apply_method = "pending-reboot"
   }
 }
 

@@ -1,11 +1,5 @@
 # What AWS would answer, where something is made of it.
 
-mock_data "aws_availability_zones" {
-  defaults = {
-    names = ["eu-central-1a", "eu-central-1b", "eu-central-1c"]
-  }
-}
-
 mock_data "aws_region" {
   defaults = {
     region = "eu-central-1"

@@ -1,3 +1,4 @@
+# The keys are bytes that say so; nothing here is a secret of anybody.
 mock_provider "aws" {
   source = "../../tests/mocks"
 }
@@ -17,16 +18,30 @@ variables {
 }
 
 run "ecs" {
-  command = plan
-}
+  assert {
+    condition     = output.connect.addresses == { tls = "chat.example.com:8443", wss = "chat.example.com:443" }
+    error_message = "Production listens with TLS alone."
+  }
 
-run "applied" {
-  command = apply
+  assert {
+    condition     = output.connect.websocket == "wss://chat.example.com/ws"
+    error_message = "The WebSocket's URL is told."
+  }
+
+  assert {
+    condition     = startswith(output.archive, "s3://sponge-audit-") && endswith(output.archive, "/audit")
+    error_message = "The archive's place is told."
+  }
 }
 
 run "lambda" {
-  command = plan
   variables {
     workers_runtime = "lambda"
   }
+
+  assert {
+    condition     = output.connect.host == "chat.example.com"
+    error_message = "Clients notice nothing of the runtime."
+  }
 }
+
