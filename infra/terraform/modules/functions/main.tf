@@ -46,7 +46,7 @@ resource "aws_iam_role" "this" {
 
 resource "aws_iam_role_policy" "this" {
   #checkov:skip=CKV_AWS_290:Lambda's network interfaces are named only when they exist; EC2 takes no narrower resource for them
-  #checkov:skip=CKV_AWS_355:See CKV_AWS_290
+  #checkov:skip=CKV_AWS_355:As for CKV_AWS_290, EC2 takes no narrower resource
   for_each = local.functions
 
   name = "run"

@@ -1,0 +1,72 @@
+# Every validation refuses what it is there for, and nothing else.
+mock_provider "aws" {
+  source = "../../tests/mocks"
+}
+
+variables {
+  name               = "edge"
+  command            = ["edge"]
+  cpu                = 256
+  memory             = 512
+  log_retention_days = 30
+  cluster            = "chat"
+  image              = "r/chat:v1"
+  environment        = {}
+  secrets            = {}
+  secrets_version    = "1.1"
+  repository_arn     = "arn:aws:ecr:eu-central-1:123456789012:repository/chat"
+  kms_key_arn        = "arn:aws:kms:eu-central-1:123456789012:key/0"
+}
+
+run "accepted" {
+  command = plan
+}
+
+run "command" {
+  command = plan
+  variables {
+    command = []
+  }
+  expect_failures = [var.command]
+}
+
+run "before" {
+  command = plan
+  variables {
+    before = { name = "migrate", command = ["migrate"], environment = {}, secrets = {}, timeout = 121 }
+  }
+  expect_failures = [var.before]
+}
+
+run "cpu" {
+  command = plan
+  variables {
+    cpu    = 300
+    memory = 600
+  }
+  expect_failures = [var.cpu]
+}
+
+run "memory" {
+  command = plan
+  variables {
+    memory = 256
+  }
+  expect_failures = [var.memory]
+}
+
+run "cpu_architecture" {
+  command = plan
+  variables {
+    cpu_architecture = "RISCV"
+  }
+  expect_failures = [var.cpu_architecture]
+}
+
+run "stop_timeout" {
+  command = plan
+  variables {
+    stop_timeout = 121
+  }
+  expect_failures = [var.stop_timeout]
+}
