@@ -38,26 +38,39 @@ mkdir "$work/terraform"
 tar -c --exclude .terraform --exclude .terraform.lock.hcl --exclude '*.tfstate*' --exclude ./stub . | tar -x -C "$work/terraform"
 cd "$work/terraform"
 
-for folder in . modules/* examples/*; do
-	step "$folder"
-	terraform -chdir="$folder" init -backend=false -no-color >"$work/log" || { cat "$work/log"; exit 1; }
-	terraform -chdir="$folder" validate -no-color
-	if compgen -G "$folder/tests/*.tftest.hcl" >/dev/null; then
-		terraform -chdir="$folder" test -no-color >"$work/log" || { cat "$work/log"; exit 1; }
-		tail -n 1 "$work/log"
-	fi
-done
+# check FOLDER: its findings on standard output.
+check() {
+	local log
+	log=$(mktemp -p "$work")
+	{
+		echo "-- $1"
+		terraform -chdir="$1" init -backend=false -no-color >"$log" || { cat "$log"; return 1; }
+		terraform -chdir="$1" validate -no-color >"$log" || { cat "$log"; return 1; }
+		if compgen -G "$1/tests/*.tftest.hcl" >/dev/null; then
+			terraform -chdir="$1" test -no-color >"$log" || { cat "$log"; return 1; }
+			tail -n 1 "$log"
+		fi
+	} 2>&1
+}
+export -f check
+export work
+
+step "init, validate and test of the module, its parts and the examples"
+printf '%s\0' . examples/* modules/* | xargs -0 -n 1 -P "${CHECK_JOBS:-$(nproc)}" bash -c 'out=$(check "$1"); code=$?; echo "$out"; exit $code' check
 
 step "the broker's script is one that bash can read"
-echo 'templatefile("modules/broker/setup.sh.tftpl", { kafka_version = "4.1.1", private_ip = "10.0.0.10", port = 9092, volume = "vol0", heap_mib = 768 })' |
-	terraform console -no-color | sed '1d;$d' >"$work/setup.sh"
-grep -q kafka-server-start "$work/setup.sh"
+echo 'templatefile("setup.sh.tftpl", { kafka_version = "4.1.1", private_ip = "10.0.0.10", port = 9092, volume = "vol0", heap_mib = 768 })' |
+	terraform -chdir=modules/broker console -no-color | sed -n '/^<<-*EOT$/,/^EOT$/p' | sed '1d;$d' >"$work/setup.sh"
+grep -q 'systemctl enable --now kafka' "$work/setup.sh"
 bash -n "$work/setup.sh"
 
 step checkov
 find . -name .terraform -prune -exec rm -rf {} +
 # Exit code 1 for findings; what it could not read it only mentions.
 checkov -d . --framework terraform --compact --quiet --skip-download | tee "$work/log"
-! grep -q 'Parsing errors: [1-9]' "$work/log"
+if grep -q 'Parsing errors: [1-9]' "$work/log"; then
+	echo "check.sh: checkov could not read some files" >&2
+	exit 1
+fi
 
 step done

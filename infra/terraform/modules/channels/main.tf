@@ -42,6 +42,7 @@ resource "aws_elasticache_parameter_group" "this" {
 }
 
 resource "aws_cloudwatch_log_group" "this" {
+  #checkov:skip=CKV_AWS_338:How long logs are kept is a variable, a year by default; a small deployment keeps them for less
   name              = "/${var.name}/valkey"
   retention_in_days = var.log_retention_days
   kms_key_id        = var.kms_key_arn

@@ -188,6 +188,7 @@ resource "aws_vpc_security_group_egress_rule" "role" {
 # --- flow logs
 
 resource "aws_cloudwatch_log_group" "flow" {
+  #checkov:skip=CKV_AWS_338:How long logs are kept is a variable, a year by default; a small deployment keeps them for less
   name              = "/${var.name}/flow"
   retention_in_days = var.log_retention_days
   kms_key_id        = var.kms_key_arn
