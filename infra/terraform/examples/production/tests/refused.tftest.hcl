@@ -10,98 +10,44 @@ variables {
   secrets = { worker_key = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=", seal_key = "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWY=", mysql_password = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", redis_token = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbb", kafka_password = "cccccccccccccccccccccccccccccc" }
 }
 
-run "region" {
+run "refused_1" {
   command = plan
-  variables {
-    region = "Frankfurt"
-  }
-  expect_failures = [var.region]
-}
 
-run "zones" {
-  command = plan
   variables {
-    zones = ["a"]
+    region                 = "Frankfurt"
+    zones                  = ["a"]
+    name                   = "Sponge"
+    release                = "latest"
+    domain                 = "localhost"
+    secrets                = { worker_key = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=", seal_key = "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWY=", mysql_password = "short", redis_token = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbb", kafka_password = "cccccccccccccccccccccccccccccc" }
+    secrets_version        = 0
+    keys_version           = 0
+    alarm_emails           = ["nobody"]
+    workers_runtime        = "kubernetes"
+    archive_retention_days = 0
   }
-  expect_failures = [var.zones]
-}
 
-run "name" {
-  command = plan
-  variables {
-    name = "Sponge"
-  }
-  expect_failures = [var.name]
-}
-
-run "release" {
-  command = plan
-  variables {
-    release = "latest"
-  }
-  expect_failures = [var.release]
-}
-
-run "domain" {
-  command = plan
-  variables {
-    domain = "localhost"
-  }
-  expect_failures = [var.domain]
+  expect_failures = [
+    var.region,
+    var.zones,
+    var.name,
+    var.release,
+    var.domain,
+    var.secrets,
+    var.secrets_version,
+    var.keys_version,
+    var.alarm_emails,
+    var.workers_runtime,
+    var.archive_retention_days,
+  ]
 }
 
 run "zone_id" {
   command = plan
+
   variables {
     zone_id = "chat"
   }
+
   expect_failures = [var.zone_id]
-}
-
-run "secrets" {
-  command = plan
-  variables {
-    secrets = { worker_key = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=", seal_key = "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWY=", mysql_password = "short", redis_token = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbb", kafka_password = "cccccccccccccccccccccccccccccc" }
-  }
-  expect_failures = [var.secrets]
-}
-
-run "secrets_version" {
-  command = plan
-  variables {
-    secrets_version = 0
-  }
-  expect_failures = [var.secrets_version]
-}
-
-run "keys_version" {
-  command = plan
-  variables {
-    keys_version = 0
-  }
-  expect_failures = [var.keys_version]
-}
-
-run "alarm_emails" {
-  command = plan
-  variables {
-    alarm_emails = ["nobody"]
-  }
-  expect_failures = [var.alarm_emails]
-}
-
-run "workers_runtime" {
-  command = plan
-  variables {
-    workers_runtime = "kubernetes"
-  }
-  expect_failures = [var.workers_runtime]
-}
-
-run "archive_retention_days" {
-  command = plan
-  variables {
-    archive_retention_days = 0
-  }
-  expect_failures = [var.archive_retention_days]
 }

@@ -22,26 +22,18 @@ run "accepted" {
   command = plan
 }
 
-run "schedule" {
+run "refused_1" {
   command = plan
-  variables {
-    schedule = "hourly"
-  }
-  expect_failures = [var.schedule]
-}
 
-run "lock_mode" {
-  command = plan
   variables {
-    lock_mode = "OFF"
-  }
-  expect_failures = [var.lock_mode]
-}
-
-run "retention_days" {
-  command = plan
-  variables {
+    schedule       = "hourly"
+    lock_mode      = "OFF"
     retention_days = 36501
   }
-  expect_failures = [var.retention_days]
+
+  expect_failures = [
+    var.schedule,
+    var.lock_mode,
+    var.retention_days,
+  ]
 }

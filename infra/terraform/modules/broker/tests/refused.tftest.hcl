@@ -18,42 +18,22 @@ run "accepted" {
   command = plan
 }
 
-run "kafka_version" {
+run "refused_1" {
   command = plan
+
   variables {
     kafka_version = "3.9.0"
-  }
-  expect_failures = [var.kafka_version]
-}
-
-run "instance_type" {
-  command = plan
-  variables {
     instance_type = "t3.small"
+    heap_mib      = 128
+    storage_gib   = 4
+    private_ip    = "here"
   }
-  expect_failures = [var.instance_type]
-}
 
-run "heap_mib" {
-  command = plan
-  variables {
-    heap_mib = 128
-  }
-  expect_failures = [var.heap_mib]
-}
-
-run "storage_gib" {
-  command = plan
-  variables {
-    storage_gib = 4
-  }
-  expect_failures = [var.storage_gib]
-}
-
-run "private_ip" {
-  command = plan
-  variables {
-    private_ip = "here"
-  }
-  expect_failures = [var.private_ip]
+  expect_failures = [
+    var.kafka_version,
+    var.instance_type,
+    var.heap_mib,
+    var.storage_gib,
+    var.private_ip,
+  ]
 }

@@ -19,26 +19,18 @@ run "accepted" {
   command = plan
 }
 
-run "engine_version" {
+run "refused_1" {
   command = plan
+
   variables {
     engine_version = "7.2"
+    node_type      = "t4g.small"
+    replicas       = 6
   }
-  expect_failures = [var.engine_version]
-}
 
-run "node_type" {
-  command = plan
-  variables {
-    node_type = "t4g.small"
-  }
-  expect_failures = [var.node_type]
-}
-
-run "replicas" {
-  command = plan
-  variables {
-    replicas = 6
-  }
-  expect_failures = [var.replicas]
+  expect_failures = [
+    var.engine_version,
+    var.node_type,
+    var.replicas,
+  ]
 }

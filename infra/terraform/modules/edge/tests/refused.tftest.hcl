@@ -28,106 +28,62 @@ run "accepted" {
   command = plan
 }
 
-run "ports" {
+run "refused_1" {
   command = plan
-  variables {
-    ports = { frames = 8000, web = 8000, metrics = 9100, tls = 8443, wss = 443 }
-  }
-  expect_failures = [var.ports]
-}
 
-run "capacity_provider" {
-  command = plan
   variables {
-    capacity_provider = "EC2"
+    ports                = { frames = 8000, web = 8000, metrics = 9100, tls = 8443, wss = 443 }
+    capacity_provider    = "EC2"
+    count_min            = 0
+    connections_per_edge = 1
+    cpu_target           = 99
+    drain_timeout        = 101
+    deregistration_delay = -1
+    idle_timeout         = 6001
+    client_cidrs         = ["everywhere"]
+    tls_policy           = "ELBSecurityPolicy-2016-08"
   }
-  expect_failures = [var.capacity_provider]
-}
 
-run "count_min" {
-  command = plan
-  variables {
-    count_min = 0
-  }
-  expect_failures = [var.count_min]
+  expect_failures = [
+    var.ports,
+    var.capacity_provider,
+    var.count_min,
+    var.connections_per_edge,
+    var.cpu_target,
+    var.drain_timeout,
+    var.deregistration_delay,
+    var.idle_timeout,
+    var.client_cidrs,
+    var.tls_policy,
+  ]
 }
 
 run "count_max" {
   command = plan
+
   variables {
     count_max = 1
   }
+
   expect_failures = [var.count_max]
-}
-
-run "connections_per_edge" {
-  command = plan
-  variables {
-    connections_per_edge = 1
-  }
-  expect_failures = [var.connections_per_edge]
-}
-
-run "cpu_target" {
-  command = plan
-  variables {
-    cpu_target = 99
-  }
-  expect_failures = [var.cpu_target]
-}
-
-run "drain_timeout" {
-  command = plan
-  variables {
-    drain_timeout = 101
-  }
-  expect_failures = [var.drain_timeout]
-}
-
-run "deregistration_delay" {
-  command = plan
-  variables {
-    deregistration_delay = -1
-  }
-  expect_failures = [var.deregistration_delay]
-}
-
-run "idle_timeout" {
-  command = plan
-  variables {
-    idle_timeout = 6001
-  }
-  expect_failures = [var.idle_timeout]
-}
-
-run "client_cidrs" {
-  command = plan
-  variables {
-    client_cidrs = ["everywhere"]
-  }
-  expect_failures = [var.client_cidrs]
 }
 
 run "zone_id" {
   command = plan
+
   variables {
     zone_id = "Z0"
   }
+
   expect_failures = [var.zone_id]
 }
 
 run "certificate_arn" {
   command = plan
+
   variables {
     certificate_arn = null
   }
-  expect_failures = [var.certificate_arn]
-}
 
-run "tls_policy" {
-  command = plan
-  variables {
-    tls_policy = "ELBSecurityPolicy-2016-08"
-  }
-  expect_failures = [var.tls_policy]
+  expect_failures = [var.certificate_arn]
 }

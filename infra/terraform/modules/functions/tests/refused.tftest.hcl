@@ -24,34 +24,28 @@ run "accepted" {
   command = plan
 }
 
+run "refused_1" {
+  command = plan
+
+  variables {
+    timeout    = 4
+    batch_size = 0
+    pollers    = { min = 0, max = 1 }
+  }
+
+  expect_failures = [
+    var.timeout,
+    var.batch_size,
+    var.pollers,
+  ]
+}
+
 run "memory" {
   command = plan
+
   variables {
     memory = 128
   }
+
   expect_failures = [var.memory]
-}
-
-run "timeout" {
-  command = plan
-  variables {
-    timeout = 4
-  }
-  expect_failures = [var.timeout]
-}
-
-run "batch_size" {
-  command = plan
-  variables {
-    batch_size = 0
-  }
-  expect_failures = [var.batch_size]
-}
-
-run "pollers" {
-  command = plan
-  variables {
-    pollers = { min = 0, max = 1 }
-  }
-  expect_failures = [var.pollers]
 }

@@ -14,50 +14,24 @@ run "accepted" {
   command = plan
 }
 
-run "cidr" {
+run "refused_1" {
   command = plan
-  variables {
-    cidr = "10.0.0.0/24"
-  }
-  expect_failures = [var.cidr]
-}
 
-run "zones" {
-  command = plan
   variables {
-    zones = ["a", "a"]
-  }
-  expect_failures = [var.zones]
-}
-
-run "nat" {
-  command = plan
-  variables {
-    nat = "some"
-  }
-  expect_failures = [var.nat]
-}
-
-run "endpoints" {
-  command = plan
-  variables {
-    endpoints = ["ECR"]
-  }
-  expect_failures = [var.endpoints]
-}
-
-run "inner_ports" {
-  command = plan
-  variables {
-    inner_ports = { mysql = [3306, 3305] }
-  }
-  expect_failures = [var.inner_ports]
-}
-
-run "flow_log_traffic" {
-  command = plan
-  variables {
+    cidr             = "10.0.0.0/24"
+    zones            = ["a", "a"]
+    nat              = "some"
+    endpoints        = ["ECR"]
+    inner_ports      = { mysql = [3306, 3305] }
     flow_log_traffic = "NONE"
   }
-  expect_failures = [var.flow_log_traffic]
+
+  expect_failures = [
+    var.cidr,
+    var.zones,
+    var.nat,
+    var.endpoints,
+    var.inner_ports,
+    var.flow_log_traffic,
+  ]
 }

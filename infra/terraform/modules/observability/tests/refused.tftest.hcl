@@ -21,42 +21,22 @@ run "accepted" {
   command = plan
 }
 
-run "emails" {
+run "refused_1" {
   command = plan
-  variables {
-    emails = ["nobody"]
-  }
-  expect_failures = [var.emails]
-}
 
-run "age_alarm" {
-  command = plan
   variables {
-    age_alarm = 0
-  }
-  expect_failures = [var.age_alarm]
-}
-
-run "age_missing" {
-  command = plan
-  variables {
-    age_missing = "maybe"
-  }
-  expect_failures = [var.age_missing]
-}
-
-run "archive_age_hours" {
-  command = plan
-  variables {
+    emails            = ["nobody"]
+    age_alarm         = 0
+    age_missing       = "maybe"
     archive_age_hours = 0
+    kafka_kind        = "sqs"
   }
-  expect_failures = [var.archive_age_hours]
-}
 
-run "kafka_kind" {
-  command = plan
-  variables {
-    kafka_kind = "sqs"
-  }
-  expect_failures = [var.kafka_kind]
+  expect_failures = [
+    var.emails,
+    var.age_alarm,
+    var.age_missing,
+    var.archive_age_hours,
+    var.kafka_kind,
+  ]
 }

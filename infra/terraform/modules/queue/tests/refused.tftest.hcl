@@ -18,42 +18,30 @@ run "accepted" {
   command = plan
 }
 
-run "kafka_version" {
+run "refused_1" {
   command = plan
+
   variables {
     kafka_version = "3.9.x"
-  }
-  expect_failures = [var.kafka_version]
-}
-
-run "brokers" {
-  command = plan
-  variables {
-    brokers = 4
-  }
-  expect_failures = [var.brokers]
-}
-
-run "instance_type" {
-  command = plan
-  variables {
+    brokers       = 4
     instance_type = "m7g.large"
+    storage_gib   = 0
   }
-  expect_failures = [var.instance_type]
-}
 
-run "storage_gib" {
-  command = plan
-  variables {
-    storage_gib = 0
-  }
-  expect_failures = [var.storage_gib]
+  expect_failures = [
+    var.kafka_version,
+    var.brokers,
+    var.instance_type,
+    var.storage_gib,
+  ]
 }
 
 run "storage_max_gib" {
   command = plan
+
   variables {
     storage_max_gib = 100
   }
+
   expect_failures = [var.storage_max_gib]
 }

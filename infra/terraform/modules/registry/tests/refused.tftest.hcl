@@ -12,10 +12,14 @@ run "accepted" {
   command = plan
 }
 
-run "keep_images" {
+run "refused_1" {
   command = plan
+
   variables {
     keep_images = 1
   }
-  expect_failures = [var.keep_images]
+
+  expect_failures = [
+    var.keep_images,
+  ]
 }

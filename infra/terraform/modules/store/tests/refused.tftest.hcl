@@ -20,66 +20,44 @@ run "accepted" {
   command = plan
 }
 
+run "refused_1" {
+  command = plan
+
+  variables {
+    engine_version        = "8.4"
+    instance_class        = "r8g.large"
+    instances             = 0
+    serverless_capacity   = { min = 4, max = 2 }
+    storage_gib           = 19
+    backup_retention_days = 36
+  }
+
+  expect_failures = [
+    var.engine_version,
+    var.instance_class,
+    var.instances,
+    var.serverless_capacity,
+    var.storage_gib,
+    var.backup_retention_days,
+  ]
+}
+
 run "engine" {
   command = plan
+
   variables {
     engine = "mariadb"
   }
+
   expect_failures = [var.engine]
-}
-
-run "engine_version" {
-  command = plan
-  variables {
-    engine_version = "8.4"
-  }
-  expect_failures = [var.engine_version]
-}
-
-run "instance_class" {
-  command = plan
-  variables {
-    instance_class = "r8g.large"
-  }
-  expect_failures = [var.instance_class]
-}
-
-run "instances" {
-  command = plan
-  variables {
-    instances = 0
-  }
-  expect_failures = [var.instances]
-}
-
-run "serverless_capacity" {
-  command = plan
-  variables {
-    serverless_capacity = { min = 4, max = 2 }
-  }
-  expect_failures = [var.serverless_capacity]
-}
-
-run "storage_gib" {
-  command = plan
-  variables {
-    storage_gib = 19
-  }
-  expect_failures = [var.storage_gib]
 }
 
 run "storage_max_gib" {
   command = plan
+
   variables {
     storage_max_gib = 19
   }
-  expect_failures = [var.storage_max_gib]
-}
 
-run "backup_retention_days" {
-  command = plan
-  variables {
-    backup_retention_days = 36
-  }
-  expect_failures = [var.backup_retention_days]
+  expect_failures = [var.storage_max_gib]
 }

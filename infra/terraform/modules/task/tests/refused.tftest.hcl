@@ -22,51 +22,41 @@ run "accepted" {
   command = plan
 }
 
-run "command" {
+run "refused_1" {
   command = plan
-  variables {
-    command = []
-  }
-  expect_failures = [var.command]
-}
 
-run "before" {
-  command = plan
   variables {
-    before = { name = "migrate", command = ["migrate"], environment = {}, secrets = {}, timeout = 121 }
+    command          = []
+    before           = { name = "migrate", command = ["migrate"], environment = {}, secrets = {}, timeout = 121 }
+    cpu_architecture = "RISCV"
+    stop_timeout     = 121
   }
-  expect_failures = [var.before]
+
+  expect_failures = [
+    var.command,
+    var.before,
+    var.cpu_architecture,
+    var.stop_timeout,
+  ]
 }
 
 run "cpu" {
   command = plan
+
   variables {
     cpu    = 300
     memory = 600
   }
+
   expect_failures = [var.cpu]
 }
 
 run "memory" {
   command = plan
+
   variables {
     memory = 256
   }
+
   expect_failures = [var.memory]
-}
-
-run "cpu_architecture" {
-  command = plan
-  variables {
-    cpu_architecture = "RISCV"
-  }
-  expect_failures = [var.cpu_architecture]
-}
-
-run "stop_timeout" {
-  command = plan
-  variables {
-    stop_timeout = 121
-  }
-  expect_failures = [var.stop_timeout]
 }

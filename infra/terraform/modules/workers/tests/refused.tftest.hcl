@@ -28,75 +28,87 @@ run "accepted" {
   command = plan
 }
 
-run "services" {
+run "refused_1" {
   command = plan
+
   variables {
-    services = { login = { groups = ["login"] }, friend = { groups = ["friend"] }, group = { groups = ["group"] }, storage = { groups = ["storage", "search"] } }
+    services          = { login = { groups = ["login"] }, friend = { groups = ["friend"] }, group = { groups = ["group"] }, storage = { groups = ["storage", "search"] } }
+    cpu_in            = 90
+    capacity_provider = "EC2"
   }
-  expect_failures = [var.services]
+
+  expect_failures = [
+    var.services,
+    var.cpu_in,
+    var.capacity_provider,
+  ]
 }
 
-run "services_2" {
+run "refused_2" {
   command = plan
+
   variables {
     services = { login = { groups = ["login"] }, friend = { groups = ["friend"] }, group = { groups = ["group"] }, storage = { groups = ["storage", "login"] } }
   }
-  expect_failures = [var.services]
+
+  expect_failures = [
+    var.services,
+  ]
 }
 
-run "services_3" {
+run "refused_3" {
   command = plan
+
   variables {
     services = { login = { groups = ["login"] }, friend = { groups = ["friend"] }, group = { groups = ["group"] } }
   }
-  expect_failures = [var.services]
+
+  expect_failures = [
+    var.services,
+  ]
 }
 
-run "services_4" {
+run "refused_4" {
   command = plan
+
   variables {
     services = { login = { groups = ["login"] }, friend = { groups = ["friend"] }, group = { groups = ["group"] }, storage = { groups = ["storage"], min = 3, max = 2 } }
   }
-  expect_failures = [var.services]
+
+  expect_failures = [
+    var.services,
+  ]
 }
 
-run "services_5" {
+run "refused_5" {
   command = plan
+
   variables {
     services = { login = { groups = ["login"] }, friend = { groups = ["friend"] }, group = { groups = ["group"] }, storage = { groups = ["storage"], max = 65 } }
   }
-  expect_failures = [var.services]
+
+  expect_failures = [
+    var.services,
+  ]
 }
 
 run "age_out" {
   command = plan
+
   variables {
     age_out = 0
     age_in  = -1
   }
+
   expect_failures = [var.age_out]
 }
 
 run "age_in" {
   command = plan
+
   variables {
     age_in = 2
   }
+
   expect_failures = [var.age_in]
-}
-
-run "cpu_in" {
-  command = plan
-  variables {
-    cpu_in = 90
-  }
-  expect_failures = [var.cpu_in]
-}
-
-run "capacity_provider" {
-  command = plan
-  variables {
-    capacity_provider = "EC2"
-  }
-  expect_failures = [var.capacity_provider]
 }
