@@ -43,10 +43,11 @@ module "network" {
     local.ecs_workers ? [] : ["lambda", "sts"], # the pollers'
   )
 
+  # An edge knows no database, and the archive no channels.
   inner_ports = {
-    kafka = [local.ports.kafka, local.ports.kafka]
-    mysql = [local.ports.mysql, local.ports.mysql]
-    redis = [local.ports.redis, local.ports.redis]
+    edge    = { kafka = local.ports.kafka, redis = local.ports.redis }
+    workers = { kafka = local.ports.kafka, mysql = local.ports.mysql, redis = local.ports.redis }
+    audit   = { kafka = local.ports.kafka, mysql = local.ports.mysql }
   }
 
   flow_log_traffic   = var.network.flow_log_traffic
@@ -365,7 +366,7 @@ resource "aws_budgets_budget" "this" {
   # The tag Deployment must be activated for cost allocation once an account.
   cost_filter {
     name   = "TagKeyValue"
-    values = ["user:Deployment$${var.name}"]
+    values = [format("user:Deployment$%s", var.name)]
   }
 
   notification {

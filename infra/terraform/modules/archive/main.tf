@@ -214,6 +214,12 @@ resource "aws_iam_role_policy" "scheduler" {
         Resource  = "arn:${data.aws_partition.this.partition}:ecs:${data.aws_region.this.region}:${data.aws_caller_identity.this.account_id}:task/${var.ecs_cluster_name}/*"
         Condition = { StringEquals = { "ecs:CreateAction" = "RunTask" } }
       },
+      {
+        # The schedule itself is encrypted with the key.
+        Effect   = "Allow"
+        Action   = "kms:Decrypt"
+        Resource = var.kms_key_arn
+      },
     ]
   })
 }

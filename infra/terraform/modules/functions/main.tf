@@ -75,6 +75,12 @@ resource "aws_iam_role_policy" "this" {
         Condition = { StringEquals = { "kms:ViaService" = "secretsmanager.${local.region}.amazonaws.com" } }
       },
       {
+        Sid      = "Traces"
+        Effect   = "Allow"
+        Action   = ["xray:PutTraceSegments", "xray:PutTelemetryRecords"]
+        Resource = "*" # the actions know no resources
+      },
+      {
         # As AWS's own AWSLambdaMSKExecutionRole has it: the service attaches
         # functions and pollers to the VPC in their name.
         Sid    = "Network"

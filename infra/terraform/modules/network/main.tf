@@ -168,8 +168,8 @@ resource "aws_security_group" "role" {
 locals {
   egress = merge([
     for role in ["edge", "workers", "audit"] : merge(
-      { "${role}-https" = { role = role, cidr = "0.0.0.0/0", from = 443, to = 443, why = "AWS APIs: image, secrets, log, S3" } },
-      { for name, ports in var.inner_ports : "${role}-${name}" => { role = role, cidr = var.cidr, from = ports[0], to = ports[1], why = "${name}, within the VPC" } },
+      { "${role}-https" = { role = role, cidr = "0.0.0.0/0", port = 443, why = "AWS APIs: image, secrets, log, S3" } },
+      { for name, port in lookup(var.inner_ports, role, {}) : "${role}-${name}" => { role = role, cidr = var.cidr, port = port, why = "${name}, within the VPC" } },
     )
   ]...)
 }
@@ -180,8 +180,8 @@ resource "aws_vpc_security_group_egress_rule" "role" {
   security_group_id = aws_security_group.role[each.value.role].id
   description       = each.value.why
   cidr_ipv4         = each.value.cidr
-  from_port         = each.value.from
-  to_port           = each.value.to
+  from_port         = each.value.port
+  to_port           = each.value.port
   ip_protocol       = "tcp"
 }
 

@@ -47,12 +47,12 @@ variable "endpoints" {
 }
 
 variable "inner_ports" {
-  description = "First and last port of each service within the VPC that roles may call, by the service's name."
-  type        = map(tuple([number, number]))
+  description = "Ports within the VPC that a role (edge, workers, audit) may call: by role, then by the service's name."
+  type        = map(map(number))
 
   validation {
-    condition     = alltrue([for p in values(var.inner_ports) : p[0] > 0 && p[0] <= p[1] && p[1] < 65536])
-    error_message = "inner_ports are pairs of a first and a last port, from 1 to 65535."
+    condition     = alltrue([for ports in values(var.inner_ports) : alltrue([for port in values(ports) : port > 0 && port < 65536])])
+    error_message = "inner_ports are from 1 to 65535."
   }
 }
 

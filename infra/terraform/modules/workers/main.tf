@@ -90,7 +90,8 @@ resource "aws_appautoscaling_target" "this" {
 }
 
 # Age is no measure of how many are needed, so this is steps, not a target:
-# half as many again where records wait, twice as many where they wait long.
+# half as many again where records wait, twice as many where they wait four
+# times as long. (Bounds count from the alarm's threshold.)
 resource "aws_appautoscaling_policy" "out" {
   for_each = var.services
 
@@ -108,12 +109,12 @@ resource "aws_appautoscaling_policy" "out" {
 
     step_adjustment {
       metric_interval_lower_bound = 0
-      metric_interval_upper_bound = 4 * var.age_out
+      metric_interval_upper_bound = 3 * var.age_out
       scaling_adjustment          = 50
     }
 
     step_adjustment {
-      metric_interval_lower_bound = 4 * var.age_out
+      metric_interval_lower_bound = 3 * var.age_out
       scaling_adjustment          = 100
     }
   }

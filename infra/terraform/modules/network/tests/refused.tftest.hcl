@@ -6,7 +6,7 @@ mock_provider "aws" {
 variables {
   name        = "chat"
   zones       = ["eu-central-1a", "eu-central-1b"]
-  inner_ports = { mysql = [3306, 3306] }
+  inner_ports = { workers = { mysql = 3306 } }
   kms_key_arn = "arn:aws:kms:eu-central-1:123456789012:key/0"
 }
 
@@ -22,7 +22,7 @@ run "refused_1" {
     zones            = ["a", "a"]
     nat              = "some"
     endpoints        = ["ECR"]
-    inner_ports      = { mysql = [3306, 3305] }
+    inner_ports      = { workers = { mysql = 65536 } }
     flow_log_traffic = "NONE"
   }
 
