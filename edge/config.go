@@ -3,6 +3,7 @@ package edge
 import (
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 
@@ -16,11 +17,11 @@ import (
 // Config is an edge node's configuration.
 type Config struct {
 	Kafka     []string `env:"SPONGE_KAFKA" envDefault:"127.0.0.1:9092" doc:"Kafka brokers to begin with, host:port, separated by commas."`
-	Redis     string   `env:"SPONGE_REDIS" envDefault:"redis://127.0.0.1:6379/0" doc:"Redis server, as a redis://, rediss:// or unix:// URL."`
+	Redis     string   `env:"SPONGE_REDIS" envDefault:"redis://127.0.0.1:6379/0" doc:"Redis server, as a redis://, rediss:// or unix:// URL." secret:"true"`
 	Namespace string   `env:"SPONGE_NAMESPACE" doc:"Prefix of every topic and Redis key; the same for all roles of a cluster."`
 	SealKey   string   `env:"SPONGE_SEAL_KEY" doc:"Public key, 32 bytes in base64, that passwords and tokens are sealed with; required."`
 
-	Node          string   `env:"SPONGE_EDGE_NODE" envDefault:"edge" doc:"Name of this node, 1 to 64 letters, digits, dots, dashes or underscores; unique in the cluster."`
+	Node          string   `env:"SPONGE_EDGE_NODE" doc:"Name of this node, 1 to 64 letters, digits, dots, dashes or underscores; unique in the cluster. Empty for the host's name."`
 	Listen        []string `env:"SPONGE_EDGE_LISTEN" envDefault:":8000" doc:"TCP addresses to listen on, host:port, separated by commas."`
 	SharedListen  []string `env:"SPONGE_EDGE_SHARED_LISTEN" doc:"TCP addresses that several edges of this machine listen on together (Linux only), separated by commas."`
 	WebListen     string   `env:"SPONGE_EDGE_WEB_LISTEN" doc:"TCP address that serves WebSockets at /ws; empty for none."`
@@ -64,7 +65,7 @@ func (c *Config) Validate() error {
 			check(false, "SPONGE_SEAL_KEY: %w", err)
 		}
 	}
-	check(validName(c.Node), "SPONGE_EDGE_NODE: %q is not 1 to 64 letters, digits, dots, dashes or underscores", c.Node)
+	check(c.Node == "" || validName(c.Node), "SPONGE_EDGE_NODE: %q is not 1 to 64 letters, digits, dots, dashes or underscores", c.Node)
 	check(len(c.Listen)+len(c.SharedListen) > 0 || c.WebListen != "", "SPONGE_EDGE_LISTEN: an address is needed")
 	check(c.ShedAfter >= 0, "SPONGE_EDGE_SHED_AFTER: %s is below 0", c.ShedAfter)
 	check(c.MaxConnections >= 0, "SPONGE_EDGE_MAX_CONNECTIONS: %d is below 0", c.MaxConnections)
@@ -73,6 +74,18 @@ func (c *Config) Validate() error {
 	check(c.QueueBytes >= 1<<20, "SPONGE_EDGE_QUEUE_BYTES: %d is below 1048576", c.QueueBytes)
 	check(c.AnswerTimeout > c.RepublishAfter, "SPONGE_EDGE_ANSWER_TIMEOUT: %s is not above SPONGE_EDGE_REPUBLISH_AFTER", c.AnswerTimeout)
 	return errors.Join(faults...)
+}
+
+// NodeName is Node, or else the host's name: containers of one image have one of
+// their own each. It is "edge" where the host's name would not be valid.
+func (c *Config) NodeName() string {
+	if c.Node != "" {
+		return c.Node
+	}
+	if name, err := os.Hostname(); err == nil && validName(name) {
+		return name
+	}
+	return "edge"
 }
 
 func validName(s string) bool {

@@ -160,7 +160,7 @@ func newEdge(cfg Config, deps Deps) (*Edge, error) {
 	rand.Read(nonce[:]) // never fails
 	e := &Edge{
 		cfg:      cfg,
-		node:     cfg.Node + ":" + hex.EncodeToString(nonce[:]),
+		node:     cfg.NodeName() + ":" + hex.EncodeToString(nonce[:]),
 		seal:     keys.NewSealer(seal),
 		began:    time.Now(),
 		presence: newPresenceQueue(),

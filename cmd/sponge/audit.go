@@ -10,8 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/caarlos0/env/v11"
-
 	"sponge/pkg/audit"
 	"sponge/pkg/config"
 )
@@ -63,10 +61,12 @@ func loadFrom[T any, P interface {
 	for _, v := range config.Variables(cfg) {
 		if set, ok := os.LookupEnv(v.Name); ok {
 			vars[v.Name] = set
+		} else if file := os.Getenv(v.Name + config.FileSuffix); file != "" {
+			delete(vars, v.Name)
+			vars[v.Name+config.FileSuffix] = file
 		}
 	}
-	parse := env.ParseWithOptions(&cfg, env.Options{Environment: vars})
-	if err := errors.Join(parse, P(&cfg).Validate()); err != nil {
+	if cfg, err = config.LoadFrom[T, P](vars); err != nil {
 		return cfg, fmt.Errorf("configuration from %s:\n%w", filepath.Join(dir, clusterEnv), err)
 	}
 	return cfg, nil

@@ -21,12 +21,17 @@ type commands struct {
 	Audit   auditCommand   `cmd:"" help:"Read the log of everything that clients sent."`
 	Bench   benchCommand   `cmd:"" help:"Put load on edges and account for every message."`
 	Keys    keysCommand    `cmd:"" help:"Make a new worker key and its seal key."`
+	Secrets secretsCommand `cmd:"" help:"Make a folder with the keys and random passwords of a deployment, a file each."`
+	Health  healthCommand  `cmd:"" help:"Ask the role on this machine whether it serves: exit status 0 if so."`
+
+	Version kong.VersionFlag `help:"Print the version."`
 }
 
 func main() {
 	var c commands
 	parser := kong.Must(&c, kong.Name("sponge"), kong.UsageOnError(),
 		kong.WithHyphenPrefixedParameters(true), // --from -1h
+		kong.Vars{"version": buildVersion()},
 		kong.Description("A clustered chat backend: edges hold connections, Kafka holds every frame, workers write MySQL."))
 	command, err := parser.Parse(os.Args[1:])
 	parser.FatalIfErrorf(err)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
 	"sponge/edge"
@@ -54,15 +55,25 @@ type role interface {
 }
 
 // serve runs a role with its metrics until ctx ends, and tells when it is
-// ready.
-func serve(ctx context.Context, name string, r role, t *telemetry.Config, metrics func(context.Context) error) error {
-	run, ctx := errgroup.WithContext(ctx)
+// ready. Metrics and health are there until the role has let go of everything.
+func serve(ctx context.Context, name string, r role, t *telemetry.Config, registry *prometheus.Registry) error {
 	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	shown, hide := context.WithCancel(context.WithoutCancel(ctx))
+	defer hide()
+	var run errgroup.Group
 	run.Go(func() error {
+		defer hide()
 		defer cancel()
 		return r.Run(ctx)
 	})
-	run.Go(func() error { return metrics(ctx) })
+	run.Go(func() error {
+		err := t.Serve(shown, registry, r.Ready(), ctx.Done())
+		if err != nil {
+			cancel()
+		}
+		return err
+	})
 	run.Go(func() error {
 		select {
 		case <-r.Ready():
@@ -85,13 +96,13 @@ func (edgeCommand) Run(ctx context.Context) error {
 	if err := errors.Join(terr, err); err != nil {
 		return err
 	}
-	log := t.Logger(os.Stderr).With("role", "edge", "node", cfg.Node)
+	log := t.Logger(os.Stderr).With("role", "edge", "node", cfg.NodeName())
 	registry := telemetry.NewRegistry()
 	e, err := edge.New(cfg, edge.Deps{Log: log, Metrics: registry})
 	if err != nil {
 		return err
 	}
-	return serve(ctx, "edge "+cfg.Node, e, &t, func(ctx context.Context) error { return t.Serve(ctx, registry, e.Ready()) })
+	return serve(ctx, "edge "+cfg.NodeName(), e, &t, registry)
 }
 
 type workerCommand struct {
@@ -121,7 +132,7 @@ func (c *workerCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return serve(ctx, "worker "+strings.Join(c.Groups, " "), w, &t, func(ctx context.Context) error { return t.Serve(ctx, registry, w.Ready()) })
+	return serve(ctx, "worker "+strings.Join(c.Groups, " "), w, &t, registry)
 }
 
 // migrateConfig configures sponge migrate.
@@ -204,6 +215,7 @@ type envCommand struct{}
 // Run prints every variable once, in the form of a file that a shell or a
 // service manager reads.
 func (envCommand) Run() error {
+	fmt.Println("# Any variable NAME may be given as NAME_FILE instead: the path of a file that\n# holds the value. Secrets are best given so.")
 	seen := map[string]bool{}
 	for _, role := range []struct {
 		name string
@@ -220,6 +232,9 @@ func (envCommand) Run() error {
 			}
 			seen[v.Name] = true
 			fmt.Printf("# %s\n%s=%s\n", v.Doc, v.Name, v.Default)
+			if v.Secret {
+				fmt.Printf("# or, since it is a secret: %s%s=\n", v.Name, config.FileSuffix)
+			}
 		}
 	}
 	return nil

@@ -222,7 +222,7 @@ func (u *cluster) serve(ctx context.Context, t *telemetry.Config) error {
 		front.Go(func() error { return reported(e.Run(before), fail) })
 	}
 	ready := make(chan struct{})
-	front.Go(func() error { return reported(t.Serve(before, registry, ready), fail) })
+	front.Go(func() error { return reported(t.Serve(before, registry, ready, nil), fail) })
 	if u.cmd.Web != 0 {
 		front.Go(func() error { return reported(u.serveWeb(before, edges), fail) })
 	}

@@ -3,6 +3,9 @@ package config_test
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -88,6 +91,38 @@ func TestWhatCannotBeRead(t *testing.T) {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("error %q does not name %s", err, want)
 		}
+	}
+}
+
+// TestFiles: what a file holds counts as if it were the variable's value.
+func TestFiles(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(file, []byte(" a key \n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	vars := map[string]string{"SPONGE_TEST_KEY_FILE": file, "SPONGE_TEST_KEY": "", "SPONGE_TEST_LIMIT_FILE": ""}
+	before := maps.Clone(vars)
+	got, err := config.LoadFrom[settings](vars)
+	if err != nil || got.Key != " a key " || got.Limit != 5 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if !maps.Equal(vars, before) {
+		t.Errorf("changed what it was given: %v", vars)
+	}
+	vars["SPONGE_TEST_KEY"] = "another"
+	vars["SPONGE_TEST_LIMIT_FILE"] = file + ".gone"
+	_, err = config.LoadFrom[settings](vars)
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for _, want := range []string{"SPONGE_TEST_KEY and SPONGE_TEST_KEY_FILE: only one", "SPONGE_TEST_LIMIT_FILE: open "} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("error %q does not hold %q", err, want)
+		}
+	}
+	if strings.Contains(err.Error(), "another") {
+		t.Errorf("the error tells the secret: %v", err)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"net/netip"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -22,7 +23,7 @@ import (
 type Config struct {
 	LogLevel      slog.Level `env:"SPONGE_LOG_LEVEL" envDefault:"INFO" doc:"DEBUG, INFO, WARN or ERROR"`
 	LogFormat     string     `env:"SPONGE_LOG_FORMAT" envDefault:"text" doc:"text or json"`
-	MetricsListen string     `env:"SPONGE_METRICS_LISTEN" doc:"host:port of Prometheus metrics (/metrics), health (/healthz) and profiles (/debug/pprof/); empty: none. Keep it private."`
+	MetricsListen string     `env:"SPONGE_METRICS_LISTEN" doc:"host:port of Prometheus metrics (/metrics), health (/healthz: 200 serves, 404 drains, 503 starts) and profiles (/debug/pprof/); empty: none. Keep it private."`
 }
 
 // Validate reports every fault of the configuration.
@@ -50,8 +51,9 @@ func NewRegistry() *prometheus.Registry {
 }
 
 // Serve answers on MetricsListen until ctx ends; at once where it is empty.
-// ready tells whether the role serves.
-func (c *Config) Serve(ctx context.Context, registry *prometheus.Registry, ready <-chan struct{}) error {
+// ready tells whether the role serves, and draining, which may be nil, that it
+// lets go of what it serves.
+func (c *Config) Serve(ctx context.Context, registry *prometheus.Registry, ready, draining <-chan struct{}) error {
 	if c.MetricsListen == "" {
 		return nil
 	}
@@ -61,14 +63,7 @@ func (c *Config) Serve(ctx context.Context, registry *prometheus.Registry, ready
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
-	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) {
-		select {
-		case <-ready:
-			fmt.Fprintln(w, "ok")
-		default:
-			http.Error(w, "starting", http.StatusServiceUnavailable)
-		}
-	})
+	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { health(w, ready, draining) })
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
@@ -77,6 +72,61 @@ func (c *Config) Serve(ctx context.Context, registry *prometheus.Registry, ready
 	defer stop()
 	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve metrics: %w", err)
+	}
+	return nil
+}
+
+// health answers 200 while the role serves and 503 before. From when it drains
+// on it is 404: HAProxy takes that for "nobody new, but leave who is there"
+// (http-check disable-on-404), where anything else would have it cut the
+// connections that are just being answered.
+func health(w http.ResponseWriter, ready, draining <-chan struct{}) {
+	select {
+	case <-draining:
+		http.Error(w, "draining", http.StatusNotFound)
+		return
+	default:
+	}
+	select {
+	case <-ready:
+		fmt.Fprintln(w, "ok")
+	default:
+		http.Error(w, "starting", http.StatusServiceUnavailable)
+	}
+}
+
+// healthTimeout bounds a question for health.
+const healthTimeout = 2 * time.Second
+
+// CheckHealth asks the role that has this configuration, on this machine,
+// whether it serves. The error says why not; it takes at most 2 seconds.
+func (c *Config) CheckHealth(ctx context.Context) error {
+	if c.MetricsListen == "" {
+		return errors.New("SPONGE_METRICS_LISTEN: a value is needed, health is asked for there")
+	}
+	host, port, err := net.SplitHostPort(c.MetricsListen)
+	if err != nil {
+		return fmt.Errorf("SPONGE_METRICS_LISTEN: %w", err)
+	}
+	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
+	defer cancel()
+	url := "http://" + net.JoinHostPort(host, port) + "/healthz"
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return fmt.Errorf("health: %w", err)
+	}
+	// A transport of its own: no proxy has a say between a role and itself.
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	response, err := client.Do(request)
+	if err != nil {
+		return fmt.Errorf("health: %w", err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("health: %s answers %s", url, response.Status)
 	}
 	return nil
 }
