@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -17,6 +18,8 @@ import (
 	"syscall"
 	"text/template"
 	"time"
+
+	"sponge/infra/balancer"
 )
 
 //go:embed haproxy.cfg.tmpl
@@ -108,6 +111,7 @@ func runBalancer(ctx context.Context, exe *executable, o Options, c BalancerConf
 		"Listen":   c.Listen,
 		"Backends": c.Backends,
 		"MaxConns": limit,
+		"Defaults": balancer.Defaults,
 	})
 	if err != nil {
 		return nil, err
@@ -137,6 +141,20 @@ func runBalancer(ctx context.Context, exe *executable, o Options, c BalancerConf
 	}
 	o.Log.Info("haproxy runs", "pid", p.PID(), "address", b.addr, "executable", exe.path)
 	return b, nil
+}
+
+// HAProxy finds the HAProxy that StartBalancer would run, and returns a function
+// that makes a command of it, for configurations that are written elsewhere. ctx
+// bounds the search. The error wraps ErrUnavailable where there is none to be had.
+func HAProxy(ctx context.Context, o Options) (command func(args ...string) *exec.Cmd, err error) {
+	if o, err = o.prepare(); err != nil {
+		return nil, err
+	}
+	exe, err := thisHost().find(ctx, o, haproxyProgram)
+	if err != nil {
+		return nil, fmt.Errorf("local: balancer: %w", err)
+	}
+	return exe.command, nil
 }
 
 // Addr returns the address for clients, "host:port".
