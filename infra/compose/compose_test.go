@@ -14,6 +14,7 @@ import (
 	"github.com/compose-spec/compose-go/v2/types"
 
 	"sponge/edge"
+	"sponge/infra/local"
 	"sponge/pkg/config"
 )
 
@@ -260,6 +261,23 @@ func TestScaling(t *testing.T) {
 	}
 	if cfg, err := config.LoadFrom[edge.Config](map[string]string{"SPONGE_SEAL_KEY": strings.Repeat("A", 43) + "="}); err != nil || cfg.IdleTimeout >= 7*24*time.Hour {
 		t.Errorf("edges close silent connections after %s: %v", cfg.IdleTimeout, err)
+	}
+}
+
+// TestBalancerFile has HAProxy read the files as they are.
+func TestBalancerFile(t *testing.T) {
+	t.Parallel()
+	command, err := local.HAProxy(t.Context(), local.Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	project := load(t)
+	args := []string{"-c"}
+	for _, c := range project.Services["haproxy"].Configs {
+		args = append(args, "-f", project.Configs[c.Source].File)
+	}
+	if text, err := command(args...).CombinedOutput(); err != nil || strings.Contains(string(text), "WARNING") {
+		t.Errorf("%v:\n%s", err, text)
 	}
 }
 

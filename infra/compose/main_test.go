@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +14,8 @@ import (
 
 	"github.com/compose-spec/compose-go/v2/cli"
 	"github.com/compose-spec/compose-go/v2/types"
+
+	"sponge/pkg/config"
 )
 
 // root is the repository.
@@ -85,3 +88,19 @@ func output(ctx context.Context, dir string, env []string, name string, args ...
 	}
 	return string(out), nil
 }
+
+// loadConfig is a role's configuration with one variable set.
+func loadConfig[T any, P interface {
+	*T
+	config.Validator
+}](t *testing.T, name, value string) T {
+	t.Helper()
+	cfg, err := config.LoadFrom[T, P](map[string]string{name: value})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+// nothing is a log that nobody reads.
+func nothing() *slog.Logger { return slog.New(slog.DiscardHandler) }
