@@ -58,7 +58,7 @@ func TestServices(t *testing.T) {
 		if !ends && s.StopGracePeriod == nil {
 			fault("no stop_grace_period")
 		}
-		if isRole(&s) && (!s.ReadOnly || !slices.Contains(s.CapDrop, "ALL") || s.User != "" || s.Build == nil) {
+		if isRole(&s) && (!s.ReadOnly || !slices.Contains(s.CapDrop, "ALL") || s.User != "" || s.Build == nil || s.PullPolicy != types.PullPolicyNever) {
 			fault("a role is built here, without rights, and as the image's own user: %+v", s)
 		}
 		for _, v := range s.Volumes {

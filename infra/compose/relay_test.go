@@ -3,7 +3,6 @@ package compose_test
 import (
 	"io"
 	"net"
-	"regexp"
 	"sync"
 	"testing"
 )
@@ -21,14 +20,13 @@ type relay struct {
 }
 
 // newRelay starts one that ends with the test, and returns where it listens.
-// address names the socket, as a URL or a DSN does.
-func newRelay(t *testing.T, address string) string {
+func newRelay(t *testing.T, socket string) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &relay{listener: l, socket: regexp.MustCompile(`/[^)?]+\.sock`).FindString(address)}
+	r := &relay{listener: l, socket: socket}
 	r.running.Go(r.accept)
 	t.Cleanup(r.stop)
 	return l.Addr().String()
