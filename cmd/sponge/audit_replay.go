@@ -13,6 +13,7 @@ import (
 	mysql "github.com/go-sql-driver/mysql"
 
 	"sponge/pkg/audit"
+	"sponge/pkg/audit/archive"
 	"sponge/pkg/audit/view"
 	"sponge/pkg/keys"
 	"sponge/workers/replay"
@@ -21,6 +22,7 @@ import (
 // auditReplaying is what replay and verify have in common.
 type auditReplaying struct {
 	Archive          string `placeholder:"LOCATION" help:"Read an archive instead of the topics."`
+	AnyKey           bool   `help:"Believe an archive whoever has signed it, where SPONGE_AUDIT_PUBLIC_KEY is not set."`
 	WithTopics       bool   `help:"With --archive: read on in the topics where the archive ends."`
 	WithoutVerifiers bool   `help:"Do without the workers' key: accounts get no verifier of their password, and that column is not compared."`
 }
@@ -43,9 +45,16 @@ func (c *auditReplaying) options(ctx context.Context, dir string) (o replay.Opti
 	if c.WithTopics && c.Archive == "" {
 		return o, cfg, nil, errors.New("--with-topics goes on where an archive ends: give --archive, too")
 	}
+	if c.Archive != "" && !c.AnyKey && os.Getenv("SPONGE_AUDIT_PUBLIC_KEY")+os.Getenv("SPONGE_AUDIT_PUBLIC_KEY_FILE") == "" {
+		return o, cfg, nil, errors.New("SPONGE_AUDIT_PUBLIC_KEY says whose archive to believe: set it, or give --any-key")
+	}
 	o.Log, done, err = openLog(ctx, &cfg, c.Archive)
 	if err == nil && c.WithTopics {
-		o.Log = audit.Joined{Older: o.Log, Newer: audit.NewTopics(cfg.Kafka, cfg.Namespace, o.Logger)}
+		if n := o.Log.(*archive.Reader).Namespace(); n != cfg.Namespace {
+			return o, cfg, done, fmt.Errorf("the archive is of namespace %q, and SPONGE_NAMESPACE is %q", n, cfg.Namespace)
+		}
+		both := audit.Joined{Older: o.Log, Newer: audit.NewTopics(cfg.Kafka, cfg.Namespace, o.Logger)}
+		o.Log, err = both, both.SameAtSeam(ctx)
 	}
 	return o, cfg, done, err
 }
@@ -94,6 +103,9 @@ func (c *auditReplay) Run(ctx context.Context, parent *auditCommand) (err error)
 		how = "BY ARRIVAL, since there is no journal: where frames met, their order is a guess, and all passwords are lost"
 	}
 	fmt.Printf("replayed %d frames of %d batches in %.1f s (%.0f/s), %s; %d were dead\n", r.Frames, r.Rows, r.Seconds, float64(r.Frames)/max(r.Seconds, 0.001), how, r.Dead)
+	if r.Lacking > 0 {
+		fmt.Printf("the log has no record for %d offsets that the journal tells of\n", r.Lacking)
+	}
 	if r.Behind > 0 {
 		fmt.Printf("%d records in the log lie behind what the journal tells of: workers that go on with this database handle them\n", r.Behind)
 	}

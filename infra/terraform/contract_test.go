@@ -286,7 +286,7 @@ func TestHealthPath(t *testing.T) {
 	free.Close()
 	ctx, cancel := context.WithCancel(context.Background())
 	ready, served := make(chan struct{}), make(chan error, 1)
-	go func() { served <- cfg.Serve(ctx, telemetry.NewRegistry(), ready) }()
+	go func() { served <- cfg.Serve(ctx, telemetry.NewRegistry(), ready, nil) }()
 	defer func() {
 		cancel()
 		if err := <-served; err != nil {

@@ -43,7 +43,6 @@ func TestJoined(t *testing.T) {
 		"seam":                 {queue.Bounds{Next: 6}, queue.Bounds{First: 6, Next: 9}, queue.Bounds{Next: 9}},
 		"nothing archived yet": {queue.Bounds{}, queue.Bounds{First: 3, Next: 9}, queue.Bounds{First: 3, Next: 9}},
 		"topic is empty":       {queue.Bounds{Next: 6}, queue.Bounds{First: 6, Next: 6}, queue.Bounds{Next: 6}},
-		"archive alone has it": {queue.Bounds{Next: 6}, queue.Bounds{First: 2, Next: 5}, queue.Bounds{Next: 6}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -56,6 +55,10 @@ func TestJoined(t *testing.T) {
 				offsets, err := log.OffsetsAt(t.Context(), topic, at(first))
 				if err != nil || offsets[0] != first {
 					t.Fatalf("offset at %d: %v, %v", first, offsets, err)
+				}
+				ends, err := log.EndsAt(t.Context(), topic, at(first))
+				if err != nil || ends[0] != first {
+					t.Fatalf("end at %d: %v, %v", first, ends, err)
 				}
 				for next := first; next <= tt.held.Next; next++ {
 					got, err := values(t, log, queue.Bounds{First: first, Next: next})
@@ -70,6 +73,22 @@ func TestJoined(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Topics that were cut off, or made anew, are not those that were archived.
+func TestJoinedWithOthers(t *testing.T) {
+	t.Parallel()
+	if _, err := (audit.Joined{Older: holding(0, 6), Newer: holding(2, 5)}).Bounds(t.Context(), topic); !errors.Is(err, audit.ErrShort) {
+		t.Fatal(err)
+	}
+	same, other := audit.Joined{Older: holding(0, 6), Newer: holding(2, 9)}, audit.Joined{Older: holding(0, 6), Newer: holding(2, 9)}
+	if err := same.SameAtSeam(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	other.Newer.(*audittest.Log).Change(topic, 0, 5, func(m *queue.Message) { m.Value = []byte("x") })
+	if err := other.SameAtSeam(t.Context()); err == nil {
+		t.Fatal("another record at the seam is no error")
 	}
 }
 

@@ -39,6 +39,11 @@ type Log interface {
 	// that, by the publisher's (queue.Message.Time, to the millisecond).
 	OffsetsAt(ctx context.Context, topic string, t time.Time) (map[int]int64, error)
 
+	// EndsAt finds, for each partition, the offset behind its last record whose
+	// time is before t; Bounds' First where none is. By Kafka's clock that is what
+	// OffsetsAt finds; by publishers', one of which may be fast, it is not.
+	EndsAt(ctx context.Context, topic string, t time.Time) (map[int]int64, error)
+
 	// Open reads ranges of a topic's partitions, [First, Next) each. A range that
 	// the log does not hold whole is a *RangeError: nothing is left out silently.
 	Open(ctx context.Context, topic string, ranges map[int]queue.Bounds) (Stream, error)
@@ -55,6 +60,12 @@ type Stream interface {
 
 	// Close ends the reading and waits for its goroutines. It may be called again.
 	Close() error
+}
+
+// Prover is a Stream that knows at the end of a file only whether it is what it
+// should be: an archive's. Who stops before has it prove what was read.
+type Prover interface {
+	Prove(ctx context.Context) error
 }
 
 // ErrNoTopic means that a log has no such topic.

@@ -63,6 +63,11 @@ func (t *Topics) OffsetsAt(ctx context.Context, topic string, at time.Time) (map
 	return found, nil
 }
 
+// EndsAt implements Log.
+func (t *Topics) EndsAt(ctx context.Context, topic string, at time.Time) (map[int]int64, error) {
+	return t.OffsetsAt(ctx, topic, at)
+}
+
 // Open implements Log.
 func (t *Topics) Open(ctx context.Context, topic string, ranges map[int]queue.Bounds) (Stream, error) {
 	held, err := t.Bounds(ctx, topic)

@@ -55,6 +55,10 @@ func (t *target) replay(parent context.Context, until int64) (r Result, err erro
 	if err := run.Wait(); err != nil {
 		return r, err
 	}
+	if err := f.prove(parent); err != nil {
+		return r, err
+	}
+	r.Lacking = f.lacking
 	// Now that all rows are there.
 	if err := t.advance(parent, ends); err != nil {
 		return r, err

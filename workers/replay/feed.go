@@ -48,6 +48,7 @@ type feed struct {
 	readers map[protocol.Topic]*workers.Reader
 	parts   map[protocol.Topic]map[int]*partition
 	restore map[protocol.Topic]workers.Handler
+	lacking int64 // offsets that the log has no record for
 }
 
 // partition is where the journal stands with one.
@@ -143,6 +144,7 @@ func (f *feed) step(ctx context.Context, row journal.Row) (*step, error) {
 		if r.First > p.next && len(messages) > 0 && messages[0].Offset < r.First {
 			return nil, broken
 		}
+		f.lacking += r.Last + 1 - p.next - int64(len(messages))
 		p.next, p.number = r.Last+1, row.Number
 		n, err := f.read(s, r, messages, &batch)
 		if err != nil {
@@ -166,7 +168,7 @@ func (f *feed) take(ctx context.Context, topic protocol.Topic, r journal.Range, 
 		if len(p.rest) == 0 {
 			p.rest, err = f.streams[topic].Next(ctx, r.Partition)
 			if errors.Is(err, io.EOF) {
-				return nil, fmt.Errorf("%s/%d ends before offset %d, which the journal tells of", topic.Name(), r.Partition, r.Last)
+				return nil, fmt.Errorf("%s/%d ends before offset %d, which the journal tells of (an archive may be behind: --with-topics goes on where it ends)", topic.Name(), r.Partition, r.Last)
 			}
 			if err != nil {
 				return nil, fmt.Errorf("%s/%d: %w", topic.Name(), r.Partition, err)
@@ -230,6 +232,18 @@ func isRefused(input json.RawMessage) bool {
 		Proof string `json:"proof"`
 	}
 	return json.Unmarshal(input, &in) == nil && in.Proof == "refused"
+}
+
+// prove has an archive prove what was read of it.
+func (f *feed) prove(ctx context.Context) error {
+	for _, s := range f.streams {
+		if p, ok := s.(audit.Prover); ok {
+			if err := p.Prove(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // behind counts the records that the rows so far do not cover.

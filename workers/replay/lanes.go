@@ -60,6 +60,11 @@ func (t *target) dispatch(ctx context.Context, steps <-chan *step, r *Result) (e
 		}()
 		d := &dispatcher{target: t, lanes: lanes, seed: maphash.MakeSeed()}
 		for {
+			if len(steps) == 0 { // what waits holds room that the next step may need
+				if err := d.flush(ctx); err != nil {
+					return err
+				}
+			}
 			var s *step
 			select {
 			case s = <-steps:

@@ -29,7 +29,7 @@ func (t *target) loadTopic(ctx context.Context) (until int64, err error) {
 	}
 	var cut map[int]int64 // offsets in the topic that are too late
 	if !t.Until.Time.IsZero() {
-		if cut, err = t.Log.OffsetsAt(ctx, protocol.TopicJournal, t.Until.Time); err != nil {
+		if cut, err = t.Log.EndsAt(ctx, protocol.TopicJournal, t.Until.Time); err != nil {
 			return 0, err
 		}
 	}

@@ -63,6 +63,7 @@ type Result struct {
 	Dead    int64 // of them, those that no handler could take
 	Last    int64 // number of the last row
 	Behind  int64 // records in the log that no row covers: not handled yet, or later than what was asked for
+	Lacking int64 // offsets that the journal covers and the log has no record for
 	Arrival bool  // there was no journal: the order is that of arrival
 	Seconds float64
 }

@@ -91,6 +91,9 @@ func Verify(ctx context.Context, o VerifyOptions) (v Verdict, err error) {
 		v.Seconds = time.Since(begun).Seconds()
 		return v, nil // what comes behind it cannot be replayed
 	}
+	if v.Lacking > 0 {
+		check.find(Finding{Text: fmt.Sprintf("the journal tells of %d offsets that the log has no record for: topics are never compacted", v.Lacking)})
+	}
 	if v.Rows == 0 && v.Behind > 0 {
 		check.find(Finding{Text: fmt.Sprintf("production's journal is empty, and the log has %d records", v.Behind)})
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"runtime"
+	"slices"
 	"sort"
 	"sync"
 	"time"
@@ -82,13 +83,31 @@ func (r *Reader) OffsetsAt(ctx context.Context, topic string, t time.Time) (map[
 	if err != nil {
 		return nil, err
 	}
+	return eachPartition(ctx, bounds, func(ctx context.Context, p int, b queue.Bounds) (int64, error) {
+		return r.offsetAt(ctx, r.files[topic][p], t.UnixMilli(), b.Next)
+	})
+}
+
+// EndsAt implements audit.Log. It reads at most one file of a partition, whole.
+func (r *Reader) EndsAt(ctx context.Context, topic string, t time.Time) (map[int]int64, error) {
+	bounds, err := r.Bounds(ctx, topic)
+	if err != nil {
+		return nil, err
+	}
+	return eachPartition(ctx, bounds, func(ctx context.Context, p int, b queue.Bounds) (int64, error) {
+		return r.endAt(ctx, r.files[topic][p], t.UnixMilli(), b.First)
+	})
+}
+
+// eachPartition finds an offset of each, some side by side.
+func eachPartition(ctx context.Context, bounds map[int]queue.Bounds, find func(context.Context, int, queue.Bounds) (int64, error)) (map[int]int64, error) {
 	var mu sync.Mutex
 	out := map[int]int64{} // guarded by mu
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(runtime.GOMAXPROCS(0))
 	for p, b := range bounds {
 		group.Go(func() error {
-			offset, err := r.offsetAt(ctx, r.files[topic][p], t.UnixMilli(), b.Next)
+			offset, err := find(ctx, p, b)
 			mu.Lock()
 			defer mu.Unlock()
 			out[p] = offset
@@ -99,6 +118,42 @@ func (r *Reader) OffsetsAt(ctx context.Context, topic string, t time.Time) (map[
 		return nil, err
 	}
 	return out, nil
+}
+
+// endAt is the offset behind the last record with a time before ms, first where
+// there is none.
+func (r *Reader) endAt(ctx context.Context, files []File, ms, first int64) (int64, error) {
+	for _, f := range slices.Backward(files) {
+		if f.MinTime >= ms {
+			continue
+		}
+		if f.MaxTime < ms {
+			return f.Last + 1, nil
+		}
+		end := first
+		in, err := openFile(ctx, r.store, f)
+		if err != nil {
+			return 0, err
+		}
+		defer in.close()
+		for {
+			line, offset, err := in.line()
+			if errors.Is(err, io.EOF) {
+				return end, nil
+			}
+			if err != nil {
+				return 0, err
+			}
+			at, err := lineTime(line)
+			if err != nil {
+				return 0, in.judge(in.wrong("offset %d: %v", offset, err))
+			}
+			if at < ms {
+				end = offset + 1
+			}
+		}
+	}
+	return first, nil
 }
 
 func (r *Reader) offsetAt(ctx context.Context, files []File, ms, next int64) (int64, error) {

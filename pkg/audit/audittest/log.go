@@ -141,6 +141,26 @@ func (l *Log) OffsetsAt(_ context.Context, topic string, t time.Time) (map[int]i
 	return out, nil
 }
 
+// EndsAt implements audit.Log.
+func (l *Log) EndsAt(_ context.Context, topic string, t time.Time) (map[int]int64, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	parts, ok := l.topics[topic]
+	if !ok {
+		return nil, audit.ErrNoTopic
+	}
+	out := map[int]int64{}
+	for id, p := range parts {
+		out[id] = p.first
+		for _, m := range p.messages {
+			if m.Time.Before(t) {
+				out[id] = m.Offset + 1
+			}
+		}
+	}
+	return out, nil
+}
+
 // Open implements audit.Log.
 func (l *Log) Open(ctx context.Context, topic string, ranges map[int]queue.Bounds) (audit.Stream, error) {
 	bounds, err := l.Bounds(ctx, topic)

@@ -104,6 +104,10 @@ func (l *fakeLog) Bounds(_ context.Context, topic string) (map[int]queue.Bounds,
 	return out, nil
 }
 
+func (l *fakeLog) EndsAt(ctx context.Context, topic string, t time.Time) (map[int]int64, error) {
+	return l.OffsetsAt(ctx, topic, t)
+}
+
 func (l *fakeLog) OffsetsAt(_ context.Context, topic string, t time.Time) (map[int]int64, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -140,7 +140,9 @@ func (r *reader) round(ctx context.Context, wanted ranges) error {
 		r.Progress(r.progress)
 	}
 	if err == nil || errors.Is(err, errEnough) {
-		err = errors.Join(err, r.flush())
+		if failed := r.flush(); failed != nil {
+			return failed
+		}
 	}
 	return err
 }

@@ -180,7 +180,7 @@ func (w *Window) end(ctx context.Context, log audit.Log, topic string, parts map
 			parts[id] = queue.Bounds{First: b.First, Next: to}
 		}
 	case !w.To.Time.IsZero():
-		at, err := log.OffsetsAt(ctx, topic, w.To.Time.Add(clockSpan))
+		at, err := log.EndsAt(ctx, topic, w.To.Time.Add(clockSpan))
 		if err != nil {
 			return err
 		}
