@@ -37,6 +37,10 @@ measure *ARGS:
 plots FILE:
     go run ./e2e/measure -from {{FILE}} -plot docs
 
+# The Terraform: format, validate and test against the provider's schema, checkov.
+terraform:
+    bash infra/terraform/check.sh
+
 # The tests of the SQL on MySQL 9, from Debian's sid, which moves: best effort.
 mysql9:
     SPONGE_TEST_STORE=mysql go test -count=1 -p 1 ./infra/... ./schema ./workers/...

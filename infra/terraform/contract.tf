@@ -58,7 +58,12 @@ locals {
       SPONGE_LOG_FORMAT         = "json"
       SPONGE_LOG_LEVEL          = var.log_level
     }
-    audit = {}
+    audit = {
+      SPONGE_AUDIT_S3_ENDPOINT = "https://s3.${data.aws_region.this.region}.amazonaws.com" # by the VPC's own gateway
+      SPONGE_AUDIT_S3_REGION   = data.aws_region.this.region
+      SPONGE_LOG_FORMAT        = "json"
+      SPONGE_LOG_LEVEL         = var.log_level
+    }
   }
 
   # The same for secrets: variable => secret.
@@ -76,7 +81,7 @@ locals {
       SPONGE_MYSQL = module.secrets.arns["mysql"]
     }
     audit = {
-      SPONGE_MYSQL = module.secrets.arns["mysql"]
+      SPONGE_AUDIT_KEY = module.secrets.arns["audit-key"]
     }
   }
 
@@ -112,13 +117,11 @@ locals {
     SPONGE_KAFKA_PASSWORD = "${module.secrets.arns["kafka"]}:password::"
   }
 
-  # PENDING, too: `sponge health` asks the metrics port and exits with 0 or 1;
-  # `sponge audit archive --to s3://…` copies what the archive lacks and ends;
-  # `sponge function GROUP|migrate` serves Lambda's runtime API; and these
-  # metrics, published as above.
-  health_command  = ["/sponge", "health"]
-  archive_command = ["audit", "archive", "--to"]
+  # It asks the metrics port and exits with 0 or 1.
+  health_command = ["/sponge", "health"]
 
+  # PENDING, too: `sponge function GROUP|migrate` serves Lambda's runtime API;
+  # and these metrics, published as above.
   metrics = {
     namespace   = "Sponge"
     connections = "Connections"        # edges: open connections of this one (Cluster)

@@ -1,6 +1,8 @@
 # Sponge on AWS. What each part is for stands in its module; this file only
 # connects them. Sizes are variables: examples/ has two sets.
 
+data "aws_region" "this" {}
+
 locals {
   ecs_workers = var.workers_runtime == "ecs"
 
@@ -43,11 +45,11 @@ module "network" {
     local.ecs_workers ? [] : ["lambda", "sts"], # the pollers'
   )
 
-  # An edge knows no database, and the archive no channels.
+  # An edge knows no database, and the archive only the queue.
   inner_ports = {
     edge    = { kafka = local.ports.kafka, redis = local.ports.redis }
     workers = { kafka = local.ports.kafka, mysql = local.ports.mysql, redis = local.ports.redis }
-    audit   = { kafka = local.ports.kafka, mysql = local.ports.mysql }
+    audit   = { kafka = local.ports.kafka }
   }
 
   flow_log_traffic   = var.network.flow_log_traffic
@@ -124,7 +126,7 @@ module "store" {
   deletion_protection       = var.deletion_protection
   vpc_id                    = module.network.vpc_id
   subnet_ids                = module.network.private_subnet_ids
-  client_security_group_ids = { workers = local.clients.workers, audit = local.clients.audit } # never an edge
+  client_security_group_ids = { workers = local.clients.workers } # never an edge
   kms_key_arn               = module.encryption.key_arn
   tags                      = local.tags
 }
@@ -295,7 +297,7 @@ module "functions" {
   pollers             = { min = var.functions.pollers_min, max = var.functions.pollers_max }
   environment         = merge(local.environment.common, { SPONGE_LOG_FORMAT = "json", SPONGE_LOG_LEVEL = var.log_level }, local.pending.kafka, local.pending.metrics, local.pending.function_secrets)
   migrate_environment = merge(local.migrate.environment, local.pending.migrate_function_secrets)
-  secret_arns         = [for part, arn in module.secrets.arns : arn if part != "seal-key"]
+  secret_arns         = [for part, arn in module.secrets.arns : arn if !contains(["seal-key", "audit-key"], part)]
   secrets_version     = local.secrets_version
   kafka_cluster_arn   = one(module.queue[*].cluster_arn)
   kafka_secret_arn    = lookup(module.secrets.arns, "kafka", null)
@@ -313,12 +315,11 @@ module "archive" {
   ecs_cluster_arn    = aws_ecs_cluster.this.arn
   ecs_cluster_name   = aws_ecs_cluster.this.name
   image              = local.image
-  command            = local.archive_command
   schedule           = var.archive.schedule
   lock_mode          = var.archive.lock_mode
   retention_days     = var.archive.retention_days
   cpu_architecture   = var.cpu_architecture
-  environment        = merge(local.environment.common, local.environment.audit, local.pending.kafka, local.pending.metrics, { SPONGE_LOG_FORMAT = "json" })
+  environment        = merge(local.environment.common, local.environment.audit, local.pending.kafka, local.pending.metrics)
   secrets            = merge(local.secrets.audit, local.pending.kafka_secrets)
   secrets_version    = local.secrets_version
   subnet_ids         = local.task_subnet_ids

@@ -20,7 +20,7 @@ variable "release" {
 
 variable "secrets" {
   description = <<-EOT
-    What is secret: the two keys that `sponge keys` prints, and passwords of letters and digits. They are needed for each
+    What is secret: the two keys that `sponge keys` prints, the secret one of `sponge audit key`, and passwords of letters and digits. They are needed for each
     plan and apply, but go to Secrets Manager and to the services only when secrets_version or keys_version changes; no
     plan and no state holds them.
   EOT
@@ -30,19 +30,20 @@ variable "secrets" {
   type = object({
     worker_key     = string
     seal_key       = string
+    audit_key      = string
     mysql_password = string
     redis_token    = string
     kafka_password = string
   })
 
   validation {
-    condition     = alltrue([for key in [var.secrets.worker_key, var.secrets.seal_key] : can(regex("^[A-Za-z0-9+/]{43}=$", key))])
-    error_message = "secrets: worker_key and seal_key are 32 bytes in base64, as `sponge keys` prints them."
+    condition     = alltrue([for key in [var.secrets.worker_key, var.secrets.seal_key, var.secrets.audit_key] : can(regex("^[A-Za-z0-9+/]{43}=$", key))])
+    error_message = "secrets: worker_key, seal_key and audit_key are 32 bytes in base64, as `sponge keys` and `sponge audit key` print them."
   }
 
   validation {
-    condition     = var.secrets.worker_key != var.secrets.seal_key
-    error_message = "secrets: the worker key is not the seal key, and edges must not have it."
+    condition     = length(distinct([var.secrets.worker_key, var.secrets.seal_key, var.secrets.audit_key])) == 3
+    error_message = "secrets: the keys differ: who has one must not have another."
   }
 
   validation {
@@ -63,7 +64,7 @@ variable "secrets_version" {
 }
 
 variable "keys_version" {
-  description = "The same for worker key and seal key. A new worker key ends every session; the old one is needed to replay the log."
+  description = "The same for worker key, seal key and audit key. A new worker key ends every session; the old one is needed to replay the log."
   type        = number
   default     = 1
 

@@ -69,6 +69,7 @@ variable "secrets" {
   type = object({
     worker_key     = string
     seal_key       = string
+    audit_key      = string
     mysql_password = string
     redis_token    = string
     kafka_password = string
@@ -92,7 +93,7 @@ variable "secrets_version" {
 }
 
 variable "keys_version" {
-  description = "Raise it when worker key and seal key change."
+  description = "Raise it when keys change."
   type        = number
   default     = 1
 

@@ -128,7 +128,8 @@ module "task" {
   cluster            = var.cluster
   name               = "archive"
   image              = var.image
-  command            = concat(var.command, ["s3://${aws_s3_bucket.this.bucket}/${local.prefix}"])
+  command            = ["audit", "archive", "--to", "s3://${aws_s3_bucket.this.bucket}/${local.prefix}", "--retain-days", tostring(var.retention_days), "--retain-mode", var.lock_mode]
+  scratch            = ["/tmp"] # files are gathered there before they are sent
   cpu                = var.cpu
   memory             = var.memory
   cpu_architecture   = var.cpu_architecture

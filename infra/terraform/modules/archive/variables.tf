@@ -18,11 +18,6 @@ variable "image" {
   type        = string
 }
 
-variable "command" {
-  description = "Arguments of the binary, up to where the archive's place follows."
-  type        = list(string)
-}
-
 variable "schedule" {
   description = "When it runs, as EventBridge Scheduler takes it: rate(...) or cron(...)."
   type        = string

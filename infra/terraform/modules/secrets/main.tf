@@ -5,13 +5,14 @@
 locals {
   # MSK takes credentials only from secrets of this prefix, in this form.
   names = merge(
-    { for part in ["worker-key", "seal-key", "mysql", "redis"] : part => "${var.name}/${part}" },
+    { for part in ["worker-key", "seal-key", "audit-key", "mysql", "redis"] : part => "${var.name}/${part}" },
     var.kafka_username == null ? {} : { kafka = "AmazonMSK_${var.name}" },
   )
 
   descriptions = {
     worker-key = "The workers' key: opens sealed passwords, signs session proofs"
     seal-key   = "The public key that edges seal passwords with"
+    audit-key  = "The key that archives are signed with"
     mysql      = "DSN of the database"
     redis      = "URL of the channels"
     kafka      = "Kafka's username and password"
@@ -38,6 +39,12 @@ resource "aws_secretsmanager_secret_version" "worker_key" {
 resource "aws_secretsmanager_secret_version" "seal_key" {
   secret_id                = aws_secretsmanager_secret.this["seal-key"].id
   secret_string_wo         = var.values.seal_key
+  secret_string_wo_version = var.keys_version
+}
+
+resource "aws_secretsmanager_secret_version" "audit_key" {
+  secret_id                = aws_secretsmanager_secret.this["audit-key"].id
+  secret_string_wo         = var.values.audit_key
   secret_string_wo_version = var.keys_version
 }
 

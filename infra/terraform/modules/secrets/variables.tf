@@ -11,6 +11,7 @@ variable "values" {
   type = object({
     worker_key     = string
     seal_key       = string
+    audit_key      = string
     mysql_password = string
     redis_token    = string
     kafka_password = string

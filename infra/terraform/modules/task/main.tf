@@ -36,6 +36,7 @@ locals {
     ulimits     = [{ name = "nofile", softLimit = var.open_files, hardLimit = var.open_files }]
 
     portMappings = [for name, port in var.ports : { name = name, containerPort = port, hostPort = port, protocol = "tcp" }]
+    mountPoints  = [for i, path in var.scratch : { sourceVolume = "scratch${i}", containerPath = path, readOnly = false }]
     dependsOn    = var.before == null ? [] : [{ containerName = var.before.name, condition = "SUCCESS" }]
     },
     var.health_command == null ? {} : {
@@ -77,6 +78,15 @@ resource "aws_ecs_task_definition" "this" {
   task_role_arn            = aws_iam_role.task.arn
   container_definitions    = jsonencode(concat([local.main], local.before))
   tags                     = var.tags
+
+  # The task's own disk, gone with it.
+  dynamic "volume" {
+    for_each = var.scratch
+
+    content {
+      name = "scratch${volume.key}"
+    }
+  }
 
   runtime_platform {
     operating_system_family = "LINUX"

@@ -99,6 +99,12 @@ variable "ports" {
   default     = {}
 }
 
+variable "scratch" {
+  description = "Folders that may be written to; the image declares them as volumes of its user."
+  type        = list(string)
+  default     = []
+}
+
 variable "open_files" {
   description = "Files and sockets that the process may have open."
   type        = number

@@ -11,6 +11,7 @@ variables {
   secrets = {
     worker_key     = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
     seal_key       = "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWY="
+    audit_key      = "YXJjaGl2ZXMgYXJlIHNpZ25lZCB3aXRoIHRoaXMga2U="
     mysql_password = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
     redis_token    = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
     kafka_password = "cccccccccccccccccccccccccccccc"

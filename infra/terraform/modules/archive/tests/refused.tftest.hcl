@@ -4,7 +4,6 @@ mock_provider "aws" {
 }
 
 variables {
-  command           = ["audit", "archive", "--to"]
   subnet_ids        = ["subnet-0"]
   security_group_id = "sg-0"
   cluster           = "chat"
