@@ -1,9 +1,13 @@
 package conformance
 
 import (
+	"crypto/rand"
+	"errors"
 	"maps"
 	"testing"
 	"time"
+
+	"github.com/segmentio/kafka-go"
 
 	"sponge/pkg/queue"
 )
@@ -31,4 +35,27 @@ func TestOffsetsAt(t *testing.T) {
 			t.Errorf("%v from now: %v %v, want %v", c.from, got, err, c.want)
 		}
 	}
+}
+
+// Sponge's own topics keep everything; what others were told to keep is known.
+func TestRetention(t *testing.T) {
+	t.Parallel()
+	if _, ok, err := queue.Retention(limit(t), brokers(), makeTopic(t, 1)); ok || err != nil {
+		t.Fatalf("a topic without an end: %v, %v", ok, err)
+	}
+	transport := &kafka.Transport{MetadataTTL: time.Second}
+	defer transport.CloseIdleConnections()
+	client := kafka.Client{Addr: kafka.TCP(brokers()...), Transport: transport}
+	topic := "retention-" + rand.Text()
+	made, err := client.CreateTopics(limit(t), &kafka.CreateTopicsRequest{Topics: []kafka.TopicConfig{{
+		Topic: topic, NumPartitions: 1, ReplicationFactor: 1,
+		ConfigEntries: []kafka.ConfigEntry{{ConfigName: "retention.ms", ConfigValue: "60000"}, {ConfigName: "cleanup.policy", ConfigValue: "delete"}},
+	}}})
+	if err := errors.Join(err, made.Errors[topic]); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the topic tells its retention", func() bool {
+		keeps, ok, err := queue.Retention(limit(t), brokers(), topic)
+		return err == nil && ok && keeps == time.Minute
+	})
 }

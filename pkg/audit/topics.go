@@ -68,6 +68,13 @@ func (t *Topics) EndsAt(ctx context.Context, topic string, at time.Time) (map[in
 	return t.OffsetsAt(ctx, topic, at)
 }
 
+// Kept is since when a topic has lost no record by its age; ok is false where
+// nobody knows.
+func (t *Topics) Kept(ctx context.Context, topic string) (since time.Time, ok bool, err error) {
+	keeps, ok, err := queue.Retention(ctx, t.brokers, t.namespace+topic)
+	return time.Now().Add(-keeps), ok, err
+}
+
 // Open implements Log.
 func (t *Topics) Open(ctx context.Context, topic string, ranges map[int]queue.Bounds) (Stream, error) {
 	held, err := t.Bounds(ctx, topic)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -197,4 +198,33 @@ func OffsetsAt(ctx context.Context, brokers []string, topic string, partitions [
 		}
 	}
 	return out, nil
+}
+
+// Retention is how long a topic keeps its records at least, where that is by time
+// alone; ok is false where it also counts bytes, or has no end: then what is gone
+// was deleted in another way.
+func Retention(ctx context.Context, brokers []string, topic string) (keeps time.Duration, ok bool, err error) {
+	transport := newTransport()
+	defer transport.CloseIdleConnections()
+	client := kafka.Client{Addr: brokerAddr(brokers), Transport: transport, Timeout: 10 * time.Second}
+	res, err := client.DescribeConfigs(ctx, &kafka.DescribeConfigsRequest{Resources: []kafka.DescribeConfigRequestResource{
+		{ResourceType: kafka.ResourceTypeTopic, ResourceName: topic, ConfigNames: []string{"retention.ms", "retention.bytes", "cleanup.policy"}},
+	}})
+	if err != nil {
+		return 0, false, fmt.Errorf("retention of %s: %w", topic, err)
+	}
+	set := map[string]string{}
+	for _, r := range res.Resources {
+		if r.Error != nil {
+			return 0, false, fmt.Errorf("retention of %s: %w", topic, r.Error)
+		}
+		for _, c := range r.ConfigEntries {
+			set[c.ConfigName] = c.ConfigValue
+		}
+	}
+	ms, err := strconv.ParseInt(set["retention.ms"], 10, 64)
+	if err != nil || ms < 0 || set["retention.bytes"] != "-1" || set["cleanup.policy"] != "delete" {
+		return 0, false, nil
+	}
+	return time.Duration(ms) * time.Millisecond, true, nil
 }

@@ -149,14 +149,29 @@ func (w *Window) begin(ctx context.Context, log audit.Log, topic string, parts m
 	return nil
 }
 
+// keeper is a log that knows since when a topic has lost nothing by its age.
+type keeper interface {
+	Kept(ctx context.Context, topic string) (since time.Time, ok bool, err error)
+}
+
 // complete fails unless the oldest record that is held of a partition is older
-// than the window: else its beginning may have been deleted.
+// than the window, or retention cannot have come so far: else the window's
+// beginning may have been deleted.
 func (w *Window) complete(ctx context.Context, log audit.Log, topic string, id int, held queue.Bounds) error {
 	first, err := recordAt(ctx, log, topic, map[int]queue.Bounds{id: {First: held.First, Next: min(held.First+1, held.Next)}})
 	if err != nil {
 		return err
 	}
 	if m, ok := first[id]; !ok || m.Time.After(w.From.Time) {
+		if k, is := log.(keeper); is {
+			since, known, err := k.Kept(ctx, topic)
+			if err != nil {
+				return err
+			}
+			if known && w.From.Time.Add(-clockSpan).After(since) {
+				return nil // nothing was said for long, and what was said before is gone
+			}
+		}
 		return &GoneError{Topic: topic, Partition: id, From: w.From.Time, First: held.First, Held: m.Time}
 	}
 	return nil

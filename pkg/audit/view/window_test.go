@@ -1,6 +1,7 @@
 package view
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -140,6 +141,14 @@ func TestRetentionPassed(t *testing.T) {
 	if lines, err := read(t, l, Options{Window: w}); !errors.As(err, &gone) || gone.First != 100 || len(lines) > 0 {
 		t.Fatalf("%d lines, %v", len(lines), err)
 	}
+	kept := keepingLog{l, day.Add(100 * time.Minute)} // nothing younger is gone
+	if lines, err := read(t, kept, Options{Window: w}); err != nil || len(lines) == 0 {
+		t.Fatalf("%d lines, %v", len(lines), err)
+	}
+	kept.since = day.Add(195 * time.Minute)
+	if _, err := read(t, kept, Options{Window: w}); !errors.As(err, &gone) {
+		t.Fatal(err)
+	}
 	w.From.Time = day.Add(201 * time.Minute)
 	if lines, err := read(t, l, Options{Window: w}); err != nil || len(lines) != 399 {
 		t.Fatalf("%d lines, %v", len(lines), err)
@@ -164,3 +173,11 @@ func TestMissingTopic(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// keepingLog says what it keeps.
+type keepingLog struct {
+	*fakeLog
+	since time.Time
+}
+
+func (l keepingLog) Kept(context.Context, string) (time.Time, bool, error) { return l.since, true, nil }
