@@ -199,53 +199,74 @@ func deadlock() *fault {
 			_, err := s.c.db.ExecContext(ctx, "CREATE TABLE IF NOT EXISTS weight (n BIGINT PRIMARY KEY) ENGINE = InnoDB")
 			return err
 		},
+		// A worker that waits may wait for another: then there is no circle.
 		strike: func(ctx context.Context, s *stage) (time.Time, error) {
-			tx, err := s.c.db.BeginTx(ctx, nil)
-			if err != nil {
-				return time.Time{}, err
-			}
-			defer tx.Rollback()
-			if _, err := tx.ExecContext(ctx, "INSERT IGNORE INTO weight (n) VALUES (1)"+strings.Repeat(",(FLOOR(RAND()*9e15))", 2000)); err != nil {
-				return time.Time{}, err
-			}
-			conv := pick(s, s.l.streams).conv
-			if _, err := tx.ExecContext(ctx, "SELECT last_seq FROM conversations WHERE a = ? AND b = ? FOR UPDATE", conv.A, conv.B); err != nil {
-				return time.Time{}, err
-			}
-			// InnoDB looks anew only where nobody has looked for 0.1 s.
-			if err := s.l.untilEvery(ctx, 150*time.Millisecond, func() error { // a worker waits for us
-				var n int
-				if err := s.c.db.QueryRowContext(ctx, "SELECT COUNT(*) FROM information_schema.INNODB_TRX WHERE trx_state = 'LOCK WAIT'").Scan(&n); err != nil {
-					return err
+			before, err := s.deadlocks()
+			for range deadlockTries {
+				if err == nil {
+					err = s.deadlockOnce(ctx)
 				}
-				if n == 0 {
-					return errors.New("no worker waits for the conversation")
-				}
-				return nil
-			}); err != nil {
-				return time.Time{}, err
-			}
-			_, err = tx.ExecContext(ctx, "SELECT next_offset FROM applied WHERE topic = ? FOR UPDATE", protocol.TopicStorage.Group())
-			var refused *mysql.MySQLError
-			if errors.As(err, &refused) && refused.Number == 1213 {
-				return time.Time{}, errors.New("MySQL ended this transaction instead of the worker's")
-			}
-			return time.Now(), err
-		},
-		finish: func(ctx context.Context, s *stage) error {
-			var said int
-			for _, p := range s.c.worker["storage"] {
-				text, err := os.ReadFile(p.log)
 				if err != nil {
-					return err
+					return time.Time{}, err
 				}
-				said += bytes.Count(text, []byte("Deadlock found"))
+				var now int
+				if now, err = s.deadlocks(); now > before {
+					return time.Now(), err
+				}
 			}
-			if said == 0 {
-				return errors.New("no worker met a deadlock")
-			}
-			return nil
+			return time.Time{}, errors.New("no worker met a deadlock")
 		}}
+}
+
+const deadlockTries = 10
+
+// deadlockOnce waits for what a worker holds that waits for us.
+func (s *stage) deadlockOnce(ctx context.Context) error {
+	tx, err := s.c.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	if _, err := tx.ExecContext(ctx, "INSERT IGNORE INTO weight (n) VALUES (1)"+strings.Repeat(",(FLOOR(RAND()*9e15))", 2000)); err != nil {
+		return err
+	}
+	conv := pick(s, s.l.streams).conv
+	if _, err := tx.ExecContext(ctx, "SELECT last_seq FROM conversations WHERE a = ? AND b = ? FOR UPDATE", conv.A, conv.B); err != nil {
+		return err
+	}
+	// InnoDB looks anew only where nobody has looked for 0.1 s; and in a burst
+	// workers wait for each other for some milliseconds.
+	pause(ctx, 150*time.Millisecond)
+	if err := s.l.untilEvery(ctx, 150*time.Millisecond, func() error { // a worker waits for us
+		var n int
+		if err := s.c.db.QueryRowContext(ctx, "SELECT COUNT(*) FROM information_schema.INNODB_TRX WHERE trx_state = 'LOCK WAIT'").Scan(&n); err != nil {
+			return err
+		}
+		if n == 0 {
+			return errors.New("no worker waits for the conversation")
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, "SELECT next_offset FROM applied WHERE topic = ? FOR UPDATE", protocol.TopicStorage.Group())
+	var refused *mysql.MySQLError
+	if errors.As(err, &refused) && refused.Number == 1213 {
+		return errors.New("MySQL ended this transaction instead of the worker's")
+	}
+	return err
+}
+
+// deadlocks counts what the storage workers have met.
+func (s *stage) deadlocks() (said int, err error) {
+	for _, p := range s.c.worker["storage"] {
+		text, err := os.ReadFile(p.log)
+		if err != nil {
+			return 0, err
+		}
+		said += bytes.Count(text, []byte("Deadlock found"))
+	}
+	return said, nil
 }
 
 // panics has a handler panic on one frame of a batch. Its neighbours go on.
