@@ -42,11 +42,9 @@ func Down(ctx context.Context, dsn string) error {
 // where the database is missing.
 func Tables(ctx context.Context, dsn string) (tables int, exists bool, err error) {
 	err = onServer(dsn, func(db *sql.DB, name string) error {
-		var found int
-		if err := db.QueryRowContext(ctx, "SELECT COUNT(*) FROM information_schema.schemata WHERE schema_name = ?", name).Scan(&found); err != nil {
-			return fmt.Errorf("look for database %s: %w", name, err)
+		if exists, err = hasDatabase(ctx, db, name); err != nil {
+			return err
 		}
-		exists = found > 0
 		err := db.QueryRowContext(ctx, "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = ?", name).Scan(&tables)
 		if err != nil {
 			return fmt.Errorf("tables of database %s: %w", name, err)
@@ -78,20 +76,24 @@ func Drop(ctx context.Context, dsn string) error {
 
 func create(ctx context.Context, dsn string) error {
 	return onServer(dsn, func(db *sql.DB, name string) error {
-		var found int
-		err := db.QueryRowContext(ctx, "SELECT COUNT(*) FROM information_schema.schemata WHERE schema_name = ?", name).Scan(&found)
-		if err != nil {
-			return fmt.Errorf("look for database %s: %w", name, err)
+		if found, err := hasDatabase(ctx, db, name); found || err != nil {
+			return err
 		}
-		if found > 0 {
-			return nil
-		}
-		_, err = db.ExecContext(ctx, "CREATE DATABASE IF NOT EXISTS `"+name+"` CHARACTER SET utf8mb4 COLLATE utf8mb4_bin")
+		_, err := db.ExecContext(ctx, "CREATE DATABASE IF NOT EXISTS `"+name+"` CHARACTER SET utf8mb4 COLLATE utf8mb4_bin")
 		if err != nil {
 			return fmt.Errorf("create database %s: %w", name, err)
 		}
 		return nil
 	})
+}
+
+func hasDatabase(ctx context.Context, db *sql.DB, name string) (bool, error) {
+	var found int
+	err := db.QueryRowContext(ctx, "SELECT COUNT(*) FROM information_schema.schemata WHERE schema_name = ?", name).Scan(&found)
+	if err != nil {
+		return false, fmt.Errorf("look for database %s: %w", name, err)
+	}
+	return found > 0, nil
 }
 
 // onServer runs work on the DSN's server, in no database; name is the DSN's.

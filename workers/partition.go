@@ -233,7 +233,7 @@ func newParser(topic protocol.Topic, key *keys.WorkerKey) *parser {
 func (pr *parser) parse(f *Frame, p *partition, m *queue.Message, now time.Time) {
 	pr.read(f, p.id, m)
 	if proof := f.Envelope.Proof; f.broken == nil && proof != nil && pr.holds(proof, &f.Envelope, now) {
-		f.User, f.Session = proof.User(), proof.Session()
+		f.Believe()
 	}
 }
 

@@ -40,15 +40,18 @@ func NewReader(topic protocol.Topic) *Reader {
 	return &Reader{&parser{topic: topic, intern: envelope.Interner{}}}
 }
 
-// Read fills f from a record. held says that its session proof, if it has one,
-// held. An error means that the record is no frame of the topic. f keeps parts of
-// the message.
-func (r *Reader) Read(f *Frame, partition int, m *queue.Message, held bool) error {
+// Read fills f from a record. An error means that the record is no frame of the
+// topic. f keeps parts of the message.
+func (r *Reader) Read(f *Frame, partition int, m *queue.Message) error {
 	r.parser.read(f, partition, m)
-	if proof := f.Envelope.Proof; f.broken == nil && proof != nil && held {
+	return f.broken
+}
+
+// Believe takes the word of the frame's session proof, if it has one.
+func (f *Frame) Believe() {
+	if proof := f.Envelope.Proof; proof != nil {
 		f.User, f.Session = proof.User(), proof.Session()
 	}
-	return f.broken
 }
 
 // Session is a connection for transactions outside any runtime, one at a time.

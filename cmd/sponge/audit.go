@@ -100,14 +100,16 @@ func readClusterEnv(dir string) (map[string]string, error) {
 	return vars, nil
 }
 
-// openLog opens the log that is asked for: the topics, or with archive a copy
-// of them. The function closes it.
-func openLog(ctx context.Context, cfg *auditConfig, archive string) (audit.Log, func() error, error) {
-	nothing := func() error { return nil }
+// openLog opens the log that is asked for: the topics, or with archive a copy of
+// them.
+func openLog(ctx context.Context, cfg *auditConfig, archive string) (audit.Log, error) {
 	if archive != "" {
-		log, err := openArchive(ctx, archive)
-		return log, nothing, err
+		return openArchive(ctx, archive)
 	}
-	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	return audit.NewTopics(cfg.Kafka, cfg.Namespace, log), nothing, nil
+	return audit.NewTopics(cfg.Kafka, cfg.Namespace, warnings()), nil
+}
+
+// warnings is for what people at a terminal should know.
+func warnings() *slog.Logger {
+	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 }

@@ -139,10 +139,10 @@ func (c *auditArchiveCommand) Run(ctx context.Context, parent *auditCommand) err
 		return err
 	}
 	log := t.Logger(os.Stderr).With("role", "archive")
-	bar := newArchiveProgress()
+	bar := newProgressLine()
 	a := archive.NewArchiver(archive.Config{Log: audit.NewTopics(cfg.Kafka, cfg.Namespace, log), Store: store, Key: key,
 		Namespace: cfg.Namespace, Lag: c.Lag, Logger: log,
-		Progress: func(p archive.Progress) { bar.show("archive", p.Done, p.Total, "records") }})
+		Progress: func(p archive.Progress) { bar.show("archive", p.Done, p.Total, " records", "") }})
 	if c.Every > 0 {
 		bar.on = false // the log tells
 		return a.Run(ctx, c.Every)
@@ -172,33 +172,3 @@ func (auditKeyCommand) Run() error {
 }
 
 func megabytes(n int64) string { return fmt.Sprintf("%.1f MB", float64(n)/1e6) }
-
-// archiveProgress is one line on a terminal.
-type archiveProgress struct {
-	on      bool
-	stage   string
-	started time.Time
-	shown   time.Time
-}
-
-func newArchiveProgress() *archiveProgress { return &archiveProgress{on: isTerminal(os.Stderr)} }
-
-func (p *archiveProgress) show(stage string, done, total int64, unit string) {
-	now := time.Now()
-	if !p.on || total == 0 || now.Sub(p.shown) < progressEvery {
-		return
-	}
-	if stage != p.stage {
-		p.stage, p.started = stage, now
-	}
-	p.shown = now
-	rate := float64(done) / max(now.Sub(p.started).Seconds(), 0.001)
-	left := time.Duration(float64(total-done) / max(rate, 1) * float64(time.Second)).Round(time.Second)
-	fmt.Fprintf(os.Stderr, "\r\x1b[K%s: %d of %d %s, %d %%, %.0f/s, %s left", stage, done, total, unit, 100*done/total, rate, left)
-}
-
-func (p *archiveProgress) end() {
-	if p.on {
-		fmt.Fprint(os.Stderr, "\r\x1b[K")
-	}
-}

@@ -70,7 +70,7 @@ func TestAuditArchive(t *testing.T) {
 	if err := run(); err == nil || !strings.Contains(err.Error(), "not of one pair") {
 		t.Errorf("with another public key: %v", err)
 	}
-	if _, _, err := openLog(t.Context(), &cfg, to); !errors.Is(err, archive.ErrKey) {
+	if _, err := openLog(t.Context(), &cfg, to); !errors.Is(err, archive.ErrKey) {
 		t.Errorf("reading with another key: %v", err)
 	}
 	t.Setenv("SPONGE_AUDIT_PUBLIC_KEY", "")
@@ -83,7 +83,7 @@ func TestAuditArchive(t *testing.T) {
 // lines is all that audit read shows, of the topics or of an archive.
 func lines(t *testing.T, cfg *auditConfig, location string) string {
 	t.Helper()
-	log, done, err := openLog(t.Context(), cfg, location)
+	log, err := openLog(t.Context(), cfg, location)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +97,7 @@ func lines(t *testing.T, cfg *auditConfig, location string) string {
 		o.Topics = append(o.Topics, topic.Name())
 	}
 	o.Topics = append(o.Topics, protocol.TopicJournal, protocol.TopicDead)
-	if err := errors.Join(view.Read(t.Context(), log, o), done()); err != nil {
+	if err := view.Read(t.Context(), log, o); err != nil {
 		t.Fatal(err)
 	}
 	return out.String()

@@ -56,7 +56,7 @@ func BenchmarkAuditRead(b *testing.B) {
 		b.Fatal(err)
 	}
 	cfg := auditConfig{Kafka: []string{sp.Kafka.Addr()}, Namespace: namespace}
-	log, _, err := openLog(b.Context(), &cfg, "")
+	log, err := openLog(b.Context(), &cfg, "")
 	if err != nil {
 		b.Fatal(err)
 	}

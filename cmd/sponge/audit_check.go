@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"log/slog"
-	"os"
 	"time"
 
 	"sponge/pkg/audit"
@@ -58,16 +56,15 @@ func (c *auditCheckCommand) Run(ctx context.Context, parent *auditCommand) error
 		return err
 	}
 	if c.Topics {
-		log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-		check.Topics = audit.NewTopics(cfg.Kafka, cfg.Namespace, log)
+		check.Topics = audit.NewTopics(cfg.Kafka, cfg.Namespace, warnings())
 		check.Namespace = &cfg.Namespace
 	}
-	bar := newArchiveProgress()
+	bar := newProgressLine()
 	check.Progress = func(p archive.CheckProgress) {
 		if p.Compared > 0 {
-			bar.show("compare", p.Compared, p.Records, "records")
+			bar.show("compare", p.Compared, p.Records, " records", "")
 		} else {
-			bar.show("check", p.Bytes>>20, p.TotalBytes>>20, "MiB")
+			bar.show("check", p.Bytes>>20, p.TotalBytes>>20, " MiB", "")
 		}
 	}
 	r, err := archive.Check(ctx, store, check)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -37,11 +36,10 @@ func (c *auditList) Run(ctx context.Context, parent *auditCommand) (err error) {
 	if err != nil {
 		return err
 	}
-	log, closeLog, err := openLog(ctx, &cfg, c.Archive)
+	log, err := openLog(ctx, &cfg, c.Archive)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, closeLog()) }()
 	o := view.ListOptions{Days: c.Days, Now: time.Now(), Zone: time.Local}
 	for _, t := range c.Topic {
 		o.Topics = append(o.Topics, view.TopicName(t))

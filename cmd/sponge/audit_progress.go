@@ -2,38 +2,49 @@ package main
 
 import (
 	"fmt"
-	"io"
+	"os"
 	"time"
-
-	"sponge/pkg/audit/view"
 )
 
-// auditProgress is one line on a terminal that tells how far reading has come.
-type auditProgress struct {
-	out     io.Writer
-	started time.Time
+// progressLine is one line on the terminal that tells how far a command has come.
+type progressLine struct {
+	on      bool
+	stage   string
+	started time.Time // the stage
 	shown   time.Time
 }
 
 // progressEvery is how often the line changes.
 const progressEvery = 200 * time.Millisecond
 
-func newAuditProgress(out io.Writer) *auditProgress {
+// newProgressLine shows nothing where standard error is no terminal.
+func newProgressLine() *progressLine {
 	now := time.Now()
-	return &auditProgress{out: out, started: now, shown: now}
+	return &progressLine{on: isTerminal(os.Stderr), started: now, shown: now}
 }
 
-func (p *auditProgress) show(at view.Progress) {
+// show says how many of a total, 0 where nobody knows it, are done; unit and note,
+// which may be empty, begin with a blank.
+func (p *progressLine) show(stage string, done, total int64, unit, note string) {
 	now := time.Now()
-	if now.Sub(p.shown) < progressEvery || at.Total == 0 {
+	if !p.on || total == 0 && done == 0 || now.Sub(p.shown) < progressEvery {
 		return
 	}
+	if stage != p.stage {
+		p.stage, p.started = stage, now
+	}
 	p.shown = now
-	rate := float64(at.Read) / now.Sub(p.started).Seconds()
-	left := time.Duration(float64(at.Total-at.Read) / max(rate, 1) * float64(time.Second)).Round(time.Second)
-	fmt.Fprintf(p.out, "\r\x1b[K%d of %d records, %d %%, %d shown, %.0f/s, %s left",
-		at.Read, at.Total, 100*at.Read/at.Total, at.Shown, rate, left)
+	fmt.Fprintf(os.Stderr, "\r\x1b[K%s: %d", stage, done)
+	if total > 0 {
+		rate := float64(done) / max(now.Sub(p.started).Seconds(), 0.001)
+		left := time.Duration(float64(total-done) / max(rate, 1) * float64(time.Second)).Round(time.Second)
+		fmt.Fprintf(os.Stderr, " of %d%s, %d %%,%s %.0f/s, %s left", total, unit, 100*done/total, note, rate, left)
+	}
 }
 
 // end leaves the terminal's line empty.
-func (p *auditProgress) end() { fmt.Fprint(p.out, "\r\x1b[K") }
+func (p *progressLine) end() {
+	if p.on {
+		fmt.Fprint(os.Stderr, "\r\x1b[K")
+	}
+}

@@ -140,11 +140,10 @@ func (c *auditRead) Run(ctx context.Context, parent *auditCommand) (err error) {
 	if err != nil {
 		return err
 	}
-	log, closeLog, err := openLog(ctx, &cfg, c.Archive)
+	log, err := openLog(ctx, &cfg, c.Archive)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, closeLog()) }()
 	if c.Outcome {
 		db, err := workers.OpenDB(cfg.MySQL)
 		if err != nil {
@@ -156,10 +155,12 @@ func (c *auditRead) Run(ctx context.Context, parent *auditCommand) (err error) {
 		}
 		o.Messages = storedMessages{db}
 	}
-	if isTerminal(os.Stderr) && !isTerminal(os.Stdout) && !c.Follow {
-		bar := newAuditProgress(os.Stderr)
+	if !isTerminal(os.Stdout) && !c.Follow {
+		bar := newProgressLine()
 		defer bar.end()
-		o.Progress = bar.show
+		o.Progress = func(p view.Progress) {
+			bar.show("read", p.Read, p.Total, " records", fmt.Sprintf(" %d shown,", p.Shown))
+		}
 	}
 	// Whoever reads us may have seen enough: that is no error, and no signal.
 	signal.Ignore(syscall.SIGPIPE)

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"strconv"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"sponge/pkg/audit"
 	"sponge/pkg/audit/archive"
 	"sponge/pkg/audit/view"
+	"sponge/pkg/config"
 	"sponge/pkg/keys"
 	"sponge/workers/replay"
 )
@@ -27,36 +27,40 @@ type auditReplaying struct {
 	WithoutVerifiers bool   `help:"Do without the workers' key: accounts get no verifier of their password, and that column is not compared."`
 }
 
-// options opens the log. The function closes it.
-func (c *auditReplaying) options(ctx context.Context, dir string) (o replay.Options, cfg auditConfig, done func() error, err error) {
+// options opens the log.
+func (c *auditReplaying) options(ctx context.Context, dir string) (o replay.Options, cfg auditConfig, err error) {
 	if cfg, err = loadFrom[auditConfig](dir); err != nil {
-		return o, cfg, nil, err
+		return o, cfg, err
 	}
 	if !c.WithoutVerifiers {
 		if cfg.WorkerKey == "" {
-			return o, cfg, nil, errors.New("SPONGE_WORKER_KEY opens the verifiers of passwords that the journal holds: set it, or give --without-verifiers")
+			return o, cfg, errors.New("SPONGE_WORKER_KEY opens the verifiers of passwords that the journal holds: set it, or give --without-verifiers")
 		}
 		if o.Key, err = keys.ParseWorkerKey(cfg.WorkerKey); err != nil {
-			return o, cfg, nil, fmt.Errorf("SPONGE_WORKER_KEY: %w", err)
+			return o, cfg, fmt.Errorf("SPONGE_WORKER_KEY: %w", err)
 		}
 	}
 	o.Handlers = handlers()
-	o.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	o.Logger = warnings()
 	if c.WithTopics && c.Archive == "" {
-		return o, cfg, nil, errors.New("--with-topics goes on where an archive ends: give --archive, too")
+		return o, cfg, errors.New("--with-topics goes on where an archive ends: give --archive, too")
 	}
-	if c.Archive != "" && !c.AnyKey && os.Getenv("SPONGE_AUDIT_PUBLIC_KEY")+os.Getenv("SPONGE_AUDIT_PUBLIC_KEY_FILE") == "" {
-		return o, cfg, nil, errors.New("SPONGE_AUDIT_PUBLIC_KEY says whose archive to believe: set it, or give --any-key")
+	signed, err := config.Load[ArchiveConfig]()
+	if err != nil {
+		return o, cfg, err
 	}
-	o.Log, done, err = openLog(ctx, &cfg, c.Archive)
+	if c.Archive != "" && !c.AnyKey && signed.PublicKey == "" {
+		return o, cfg, errors.New("SPONGE_AUDIT_PUBLIC_KEY says whose archive to believe: set it, or give --any-key")
+	}
+	o.Log, err = openLog(ctx, &cfg, c.Archive)
 	if err == nil && c.WithTopics {
 		if n := o.Log.(*archive.Reader).Namespace(); n != cfg.Namespace {
-			return o, cfg, done, fmt.Errorf("the archive is of namespace %q, and SPONGE_NAMESPACE is %q", n, cfg.Namespace)
+			return o, cfg, fmt.Errorf("the archive is of namespace %q, and SPONGE_NAMESPACE is %q", n, cfg.Namespace)
 		}
 		both := audit.Joined{Older: o.Log, Newer: audit.NewTopics(cfg.Kafka, cfg.Namespace, o.Logger)}
 		o.Log, err = both, both.SameAtSeam(ctx)
 	}
-	return o, cfg, done, err
+	return o, cfg, err
 }
 
 // auditReplay replays the log into an empty schema.
@@ -77,19 +81,18 @@ go on with it. The journal is that in sponge.journal, or in the archive.`
 
 // Run replays.
 func (c *auditReplay) Run(ctx context.Context, parent *auditCommand) (err error) {
-	o, _, done, err := c.options(ctx, parent.Dir)
+	o, _, err := c.options(ctx, parent.Dir)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, done()) }()
 	o.DSN, o.Arrival = c.Into, c.Order == "arrival"
 	if c.Until != "" {
 		if o.Until, err = parseUntil(c.Until, time.Now()); err != nil {
 			return err
 		}
 	}
-	bar := newReplayProgress()
-	o.Report = bar.show
+	bar := newProgressLine()
+	o.Report = func(p replay.Progress) { bar.show(p.Stage, p.Done, p.Total, "", "") }
 	r, err := replay.Run(ctx, o)
 	bar.end()
 	switch {
@@ -152,11 +155,10 @@ all is equal, else each difference as a line of JSON, and fails.`
 
 // Run verifies.
 func (c *auditVerify) Run(ctx context.Context, parent *auditCommand) (err error) {
-	o, cfg, done, err := c.options(ctx, parent.Dir)
+	o, cfg, err := c.options(ctx, parent.Dir)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, done()) }()
 	if c.Scratch == "" && parent.Dir != "" {
 		if c.Scratch, err = beside(cfg.MySQL); err != nil {
 			return err
@@ -166,8 +168,8 @@ func (c *auditVerify) Run(ctx context.Context, parent *auditCommand) (err error)
 		return errors.New("--scratch: a database to replay into is needed; better not on production's server")
 	}
 	o.DSN = c.Scratch
-	bar := newReplayProgress()
-	o.Report = bar.show
+	bar := newProgressLine()
+	o.Report = func(p replay.Progress) { bar.show(p.Stage, p.Done, p.Total, "", "") }
 	v, err := replay.Verify(ctx, replay.VerifyOptions{Options: o, Production: cfg.MySQL, Keep: c.Keep, Older: c.Older, Show: c.Show})
 	bar.end()
 	out := json.NewEncoder(os.Stdout)
@@ -204,37 +206,4 @@ func beside(dsn string) (string, error) {
 	}
 	cfg.DBName += fmt.Sprintf("_verify_%d", os.Getpid())
 	return cfg.FormatDSN(), nil
-}
-
-// replayProgress is one line on a terminal.
-type replayProgress struct {
-	on      bool
-	stage   string
-	started time.Time
-	shown   time.Time
-}
-
-func newReplayProgress() *replayProgress { return &replayProgress{on: isTerminal(os.Stderr)} }
-
-func (p *replayProgress) show(at replay.Progress) {
-	now := time.Now()
-	if !p.on || now.Sub(p.shown) < progressEvery {
-		return
-	}
-	if at.Stage != p.stage {
-		p.stage, p.started = at.Stage, now
-	}
-	p.shown = now
-	fmt.Fprintf(os.Stderr, "\r\x1b[K%s: %d", at.Stage, at.Done)
-	if at.Total > 0 {
-		rate := float64(at.Done) / max(now.Sub(p.started).Seconds(), 0.001)
-		left := time.Duration(float64(at.Total-at.Done) / max(rate, 1) * float64(time.Second)).Round(time.Second)
-		fmt.Fprintf(os.Stderr, " of %d, %d %%, %.0f/s, %s left", at.Total, 100*at.Done/at.Total, rate, left)
-	}
-}
-
-func (p *replayProgress) end() {
-	if p.on {
-		fmt.Fprint(os.Stderr, "\r\x1b[K")
-	}
 }

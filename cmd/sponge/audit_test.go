@@ -39,7 +39,7 @@ type auditedLine struct {
 func audited(t *testing.T, sp *workertest.Space, change func(*view.Options)) []auditedLine {
 	t.Helper()
 	cfg := auditConfig{Kafka: []string{sp.Kafka.Addr()}, Namespace: sp.Namespace, MySQL: sp.DSN}
-	log, closeLog, err := openLog(t.Context(), &cfg, "")
+	log, err := openLog(t.Context(), &cfg, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,9 +53,6 @@ func audited(t *testing.T, sp *workertest.Space, change func(*view.Options)) []a
 		change(&o)
 	}
 	if err := view.Read(t.Context(), log, o); err != nil {
-		t.Fatal(err)
-	}
-	if err := closeLog(); err != nil {
 		t.Fatal(err)
 	}
 	var lines []auditedLine
@@ -175,7 +172,7 @@ func awaitDead(t *testing.T, sp *workertest.Space) {
 func testAuditList(t *testing.T, sp *workertest.Space, records int) {
 	t.Helper()
 	cfg := auditConfig{Kafka: []string{sp.Kafka.Addr()}, Namespace: sp.Namespace, MySQL: sp.DSN}
-	log, _, err := openLog(t.Context(), &cfg, "")
+	log, err := openLog(t.Context(), &cfg, "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,7 +23,7 @@ const arrivalFrames = 500
 func (t *target) replayByArrival(ctx context.Context) (Result, error) {
 	r := Result{Arrival: true}
 	ranges := map[string]map[int]queue.Bounds{}
-	readers := map[protocol.Topic]*workers.Reader{}
+	readers, topics := map[string]*workers.Reader{}, map[string]protocol.Topic{} // by name
 	ends := map[protocol.Topic]map[int]workers.Applied{}
 	for topic := range protocol.NumTopics {
 		bounds, err := t.Log.Bounds(ctx, topic.Name())
@@ -36,7 +36,7 @@ func (t *target) replayByArrival(ctx context.Context) (Result, error) {
 		}
 		ranges[topic.Name()] = bounds
 		ends[topic] = map[int]workers.Applied{}
-		readers[topic] = workers.NewReader(topic)
+		readers[topic.Name()], topics[topic.Name()] = workers.NewReader(topic), topic
 	}
 	dead, err := t.deadPlaces(ctx)
 	if err != nil {
@@ -64,15 +64,12 @@ func (t *target) replayByArrival(ctx context.Context) (Result, error) {
 		if !t.Until.Time.IsZero() && !rec.Time.Before(t.Until.Time) {
 			return errEnough
 		}
-		topic, err := topicNamed(rec.Topic)
-		if err != nil {
-			return err
-		}
+		topic := topics[rec.Topic]
 		f := new(workers.Frame)
 		m := rec.Message
-		broken := readers[topic].Read(f, rec.Partition, &m, false)
+		broken := readers[rec.Topic].Read(f, rec.Partition, &m)
 		if broken == nil && t.holds(f) {
-			broken = readers[topic].Read(f, rec.Partition, &m, true)
+			f.Believe()
 		}
 		// A frame that reads cursors or asks for numbers must see what came before.
 		alone := f.Type != protocol.Chat && f.Type != protocol.GroupChat
@@ -146,13 +143,4 @@ func (t *target) deadPlaces(ctx context.Context) (map[string]bool, error) {
 	return places, err
 }
 
-var errEnough = fmt.Errorf("replay: enough")
-
-func topicNamed(name string) (protocol.Topic, error) {
-	for t := range protocol.NumTopics {
-		if t.Name() == name {
-			return t, nil
-		}
-	}
-	return 0, fmt.Errorf("no topic %s", name)
-}
+var errEnough = errors.New("replay: enough")

@@ -197,7 +197,10 @@ func (f *feed) read(s *step, r journal.Range, messages []queue.Message, batch *j
 			used++
 		}
 		refused := has && isRefused(input)
-		err := f.readers[s.topic].Read(frame, r.Partition, m, !refused)
+		err := f.readers[s.topic].Read(frame, r.Partition, m)
+		if err == nil && !refused {
+			frame.Believe()
+		}
 		if i == len(messages)-1 {
 			s.last = append(s.last, workers.Applied{Partition: r.Partition, Announced: m.Offset + 1, Last: frame})
 		}

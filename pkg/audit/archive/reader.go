@@ -131,59 +131,62 @@ func (r *Reader) endAt(ctx context.Context, files []File, ms, first int64) (int6
 			return f.Last + 1, nil
 		}
 		end := first
-		in, err := openFile(ctx, r.store, f)
-		if err != nil {
-			return 0, err
-		}
-		defer in.close()
-		for {
-			line, offset, err := in.line()
-			if errors.Is(err, io.EOF) {
-				return end, nil
-			}
-			if err != nil {
-				return 0, err
-			}
-			at, err := lineTime(line)
-			if err != nil {
-				return 0, in.judge(in.wrong("offset %d: %v", offset, err))
-			}
+		err := r.times(ctx, f, func(offset, at int64) (enough bool) {
 			if at < ms {
 				end = offset + 1
 			}
-		}
+			return false
+		})
+		return end, err
 	}
 	return first, nil
 }
 
+// offsetAt is the first offset of a record with a time of ms or later, next where
+// there is none.
 func (r *Reader) offsetAt(ctx context.Context, files []File, ms, next int64) (int64, error) {
 	for _, f := range files {
 		if f.MaxTime < ms {
 			continue
 		}
-		in, err := openFile(ctx, r.store, f)
-		if err != nil {
-			return 0, err
-		}
-		defer in.close()
-		for {
-			line, offset, err := in.line()
-			if errors.Is(err, io.EOF) {
-				return 0, in.wrong("no record has the time %d, which the manifest says", f.MaxTime)
-			}
-			if err != nil {
-				return 0, err
-			}
-			at, err := lineTime(line)
-			if err != nil {
-				return 0, in.judge(in.wrong("offset %d: %v", offset, err))
-			}
+		found := int64(-1)
+		err := r.times(ctx, f, func(offset, at int64) (enough bool) {
 			if at >= ms {
-				return offset, nil
+				found = offset
 			}
+			return found >= 0
+		})
+		if err == nil && found < 0 {
+			err = fault(f.Path, ErrContent, "no record has the time %d, which the manifest says", f.MaxTime)
 		}
+		return found, err
 	}
 	return next, nil
+}
+
+// times tells the time of each record in a file, until it is enough.
+func (r *Reader) times(ctx context.Context, f File, each func(offset, at int64) (enough bool)) error {
+	in, err := openFile(ctx, r.store, f)
+	if err != nil {
+		return err
+	}
+	defer in.close()
+	for {
+		line, offset, err := in.line()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		at, err := lineTime(line)
+		if err != nil {
+			return in.judge(in.wrong("offset %d: %v", offset, err))
+		}
+		if each(offset, at) {
+			return nil
+		}
+	}
 }
 
 // Open implements audit.Log. A partition's files are opened one behind the other
